@@ -1,0 +1,1 @@
+"""One figure a file; the folder is the list."""

@@ -1,0 +1,1 @@
+"""How to start things: engines, nsys, processes, and the environments they live in."""

@@ -1,0 +1,1 @@
+"""One engine a file: which command starts a case in it."""
