@@ -1,0 +1,37 @@
+"""SGLang's offline engine. The switch is the decode graph alone; prefill runs without graphs in both modes."""
+
+from typing import Any
+
+from study.spec import Case
+
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
+MEMORY_FRACTION = 0.85
+
+
+def options(case: Case, model_path: str) -> dict[str, Any]:
+    """Keyword arguments of `sglang.Engine` for a case; what the graph switch would move is pinned."""
+    common = {
+        "model_path": model_path,
+        "tp_size": case.tp,
+        "context_length": 4096,
+        "max_running_requests": max(case.batches),
+        "mem_fraction_static": MEMORY_FRACTION,
+        "chunked_prefill_size": 8192,
+        "sampling_backend": "pytorch",
+        "disable_radix_cache": True,
+        "skip_server_warmup": True,
+        "random_seed": case.seed,
+        "disable_prefill_cuda_graph": True,
+    }
+    return {**common, **_weights(case), **_graphs(case)}
+
+
+def _weights(case: Case) -> dict[str, Any]:
+    return {} if case.checkpoint else {"load_format": "dummy", "skip_tokenizer_init": True}
+
+
+def _graphs(case: Case) -> dict[str, Any]:
+    if case.graphs == "off":
+        return {"disable_decode_cuda_graph": True}
+    # Each batch replays a graph of its own size: neither padding nor a fall back to eager.
+    return {"cuda_graph_bs_decode": sorted(case.batches)}
