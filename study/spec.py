@@ -1,6 +1,99 @@
-"""What one case is: the unit of a study, one engine start."""
+"""What a study asks for, with what each key may hold, and what one case is: the unit of a study, one engine start."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from study import gpus, models
+
+ENGINES = ("vllm", "sglang")
+GRAPHS = ("on", "off")
+TRACING = ("off", "graph", "node")
+
+# Shorter traces leave too few steady iterations once the settling ones are dropped.
+TRACED_STEPS_MINIMUM = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a key of a study means and may hold beyond its type.
+
+    `words` gives the allowed values of a text key, or the allowed names inside a table; `minimum` bounds numbers;
+    `flag` is the command-line name where it is not that of the key.
+    """
+
+    help: str
+    words: Callable[[], tuple[str, ...]] | None = None
+    minimum: int | None = None
+    flag: str | None = None
+
+
+def _rule(
+    help_: str,
+    *,
+    words: Callable[[], tuple[str, ...]] | None = None,
+    minimum: int | None = None,
+    flag: str | None = None,
+) -> dict[str, Rule]:
+    return {"rule": Rule(help=help_, words=words, minimum=minimum, flag=flag)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A whole study. Its fields are the keys of a study file and the flags; defaults: data/studies/default.toml."""
+
+    engines: tuple[str, ...] = field(metadata=_rule("engines to measure", words=lambda: ENGINES))
+    models: tuple[str, ...] = field(metadata=_rule("models, by their folder in data/models", words=models.names))
+    tp: tuple[int, ...] = field(metadata=_rule("tensor-parallel sizes", minimum=1))
+    graphs: tuple[str, ...] = field(metadata=_rule("CUDA graphs", words=lambda: GRAPHS))
+    batches: tuple[int, ...] = field(metadata=_rule("batch sizes; one engine start measures them all", minimum=1))
+    prompt_tokens: int = field(metadata=_rule("prompt length", minimum=1))
+    output_tokens: int = field(metadata=_rule("decode tokens of one timed window", minimum=1))
+    windows: int = field(metadata=_rule("timed windows per batch size of an untraced case", minimum=1))
+    repeats: int = field(metadata=_rule("engine starts per configuration, untraced", minimum=1))
+    traced_repeats: int = field(metadata=_rule("engine starts per configuration and kind of trace", minimum=1))
+    traced_steps: int = field(metadata=_rule("steady decode steps a trace must hold", minimum=TRACED_STEPS_MINIMUM))
+    tracing: tuple[str, ...] = field(
+        metadata=_rule("kinds of start: off gives times, graph and node give traces", words=lambda: TRACING)
+    )
+    seed: int = field(metadata=_rule("seed of the prompts", minimum=0))
+    timeout_s: int = field(metadata=_rule("seconds after which a case has failed", minimum=1, flag="timeout"))
+    parallel_starts: bool = field(metadata=_rule("start cases on disjoint GPUs together; measure one at a time"))
+    out: Path = field(metadata=_rule("folder for records, traces and the report (default: out/STUDY)"))
+    checkpoint: Path | None = field(default=None, metadata=_rule("real weights and tokenizer (default: dummy weights)"))
+    gpu: str | None = field(default=None, metadata=_rule("plan for this GPU (default: the host's)", words=gpus.keys))
+    gpu_count: int | None = field(default=None, metadata=_rule("plan for so many (default: the host's)", minimum=1))
+    python: tuple[tuple[str, Path], ...] = field(
+        default=(), metadata=_rule("python of the environment that holds the engine", words=lambda: ENGINES)
+    )
+
+    def python_of(self, engine: str) -> Path | None:
+        """The interpreter that was named for an engine, or None."""
+        return dict(self.python).get(engine)
+
+    @property
+    def sequence_tokens(self) -> int:
+        """The longest sequence that a case decodes, prompt included."""
+        traced_tokens = self.traced_steps if set(self.tracing) - {"off"} else 0
+        return self.prompt_tokens + max(self.output_tokens, traced_tokens)
+
+    def as_json(self) -> dict[str, Any]:
+        """The study as plain JSON values, equal to what json.loads gives back; paths as text, `python` as a table."""
+        return {name: _plain(value) for name, value in (asdict(self) | {"python": dict(self.python)}).items()}
+
+
+def rules() -> dict[str, Rule]:
+    """The rule of every key of a study, in order."""
+    return {key.name: key.metadata["rule"] for key in fields(Spec)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True, kw_only=True)
