@@ -1,0 +1,155 @@
+"""From a study file and flags to a Spec: layering, types and limits. What the keys are is study.spec's business."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from study.errors import StudyError
+from study.spec import Rule, Spec, rules
+from study.words import hint
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "studies"
+DEFAULT = "default"
+OUT = Path("out")
+
+Integers, Texts, Table = tuple[int, ...], tuple[str, ...], tuple[tuple[str, Path], ...]
+EXPECTED = {
+    int: "an integer",
+    bool: "true or false",
+    str: "text",
+    Path: "a path as text",
+    Integers: "a list of integers",
+    Texts: "a list of texts",
+    Table: "a table of paths",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The studies that ship with the project."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load(study: str = DEFAULT, flags: Mapping[str, Any] | None = None) -> Spec:
+    """The Spec of a study, by name or path, with flags over it and the default study under it.
+
+    `flags` maps keys to text as typed (lists with commas), `True` for switches, and a dict for tables.
+    Raises StudyError naming the key, the value and what is allowed.
+    """
+    path = find(study)
+    flags = flags or {}
+    values: dict[str, Any] = {"out": OUT / path.stem}
+    for file in (find(DEFAULT), path):
+        values |= {key: checked(key, raw, f"{file}: {key}") for key, raw in _read(file).items()}
+    for key, raw in flags.items():
+        value = checked(key, _typed(key, raw), flag_of(key))
+        # A flag names one engine's interpreter and leaves the file's others alone.
+        values[key] = tuple((dict(values.get(key, ())) | dict(value)).items()) if kind_of(key) == Table else value
+    spec = Spec(**values)
+    _check_together(spec)
+    return spec
+
+
+def find(study: str) -> Path:
+    """The file of a study named, or given as a path. Raises StudyError if there is none."""
+    path = Path(study).expanduser()
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        raise StudyError(f"study file {study} does not exist; the ones that ship: {', '.join(names())}")
+    if study not in names():
+        raise StudyError(f"unknown study {study!r}: {hint(study, names())}, or the path of a .toml file")
+    return FOLDER / f"{study}.toml"
+
+
+def kind_of(key: str) -> Any:
+    """The type of a key's value, None apart: a key of EXPECTED."""
+    annotation = get_type_hints(Spec)[key]
+    return annotation if annotation in EXPECTED else annotation.__args__[0]
+
+
+def flag_of(key: str) -> str:
+    """How a key is called on the command line."""
+    return "--" + (rules()[key].flag or key).replace("_", "-")
+
+
+def checked(key: str, raw: Any, where: str) -> Any:
+    """The value of a key as the Spec holds it. Raises StudyError, opening with `where`, if it cannot be one."""
+    if key not in rules():
+        raise StudyError(f"{where}: unknown key {key!r}: {hint(key, rules())}")
+    kind, rule = kind_of(key), rules()[key]
+    if not _is(kind, raw):
+        raise StudyError(f"{where}: found {raw!r}, expected {EXPECTED[kind]}{_limits(rule)}")
+    if kind == Table:
+        for name in raw:
+            _check_item(name, rule, where)
+        return tuple((name, Path(path).expanduser()) for name, path in raw.items())
+    if kind is Path:
+        return Path(raw).expanduser()
+    items = raw if isinstance(raw, (list, tuple)) else (raw,)
+    for item in items:
+        _check_item(item, rule, where)
+    if not items or len(set(items)) < len(items):
+        raise StudyError(f"{where}: found {raw!r}, expected at least one value and none of them twice{_limits(rule)}")
+    return tuple(raw) if isinstance(raw, list) else raw
+
+
+def _is(kind: Any, raw: Any) -> bool:
+    if kind in {Integers, Texts}:
+        return isinstance(raw, list) and all(_is(int if kind == Integers else str, item) for item in raw)
+    if kind == Table:
+        return isinstance(raw, dict) and all(isinstance(path, str) for path in raw.values())
+    if kind is int:
+        return isinstance(raw, int) and not isinstance(raw, bool)
+    return isinstance(raw, str if kind is Path else kind)
+
+
+def _check_item(item: Any, rule: Rule, where: str) -> None:
+    if rule.words and item not in rule.words():
+        raise StudyError(f"{where}: unknown value {item!r}: {hint(item, rule.words())}")
+    if rule.minimum is not None and item < rule.minimum:
+        raise StudyError(f"{where}: found {item}, expected{_limits(rule)[1:]}")
+
+
+def _limits(rule: Rule) -> str:
+    if rule.words:
+        return f", of: {', '.join(rule.words())}"
+    return "" if rule.minimum is None else f", at least {rule.minimum}"
+
+
+def _typed(key: str, raw: Any) -> Any:
+    """A flag's text as a study file would hold it; what is no number stays text, for the check to refuse."""
+    if not isinstance(raw, str):
+        return raw
+    kind = kind_of(key)
+    if kind in {Integers, Texts}:
+        items = [item.strip() for item in raw.split(",") if item.strip()]
+        return [_number(item) for item in items] if kind == Integers else items
+    return _number(raw) if kind is int else raw
+
+
+def _number(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"{path} is not a readable TOML file: {error}") from None
+
+
+def _check_together(spec: Spec) -> None:
+    if spec.checkpoint and len(spec.models) > 1:
+        raise StudyError(
+            f"checkpoint {spec.checkpoint} holds the weights of one model, but models asks for {len(spec.models)}: "
+            f"{', '.join(spec.models)}; name the one that it is"
+        )
