@@ -1,0 +1,78 @@
+"""A plan as text: every case with its command lines, every skip with its reason, and the totals."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from study import models
+from study.fit import fit
+from study.plan import Plan
+from study.spec import Case
+
+# Wider than any table: output that is not a terminal must neither wrap nor be cut.
+UNBOUNDED = 10_000
+
+
+def render(plan: Plan, commands: Callable[[Case], Sequence[str]], console: Console | None = None) -> None:
+    """Print a plan. `commands` gives the shell-ready lines of a case, printed one a line and unwrapped."""
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=UNBOUNDED)
+    console.print(f"Plan for {plan.gpu_count} x {plan.gpu.key} ({plan.gpu.source})", markup=False, highlight=False)
+    if plan.cases:
+        console.print(_case_table(plan))
+    for case in plan.cases:
+        for line in (f"# {case.name}", *commands(case), ""):
+            # Markup and emoji codes would change a command that has brackets or colons.
+            console.print(line, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    if plan.skips:
+        console.print(_skip_table(plan))
+    console.print(_total_table(plan))
+    console.print(totals(plan), highlight=False)
+
+
+def totals(plan: Plan) -> str:
+    """One sentence: how many combinations run, in how many engine starts, and how many are skipped."""
+    runnable = _runnable(plan)
+    return (
+        f"{len(runnable) + len(plan.skips)} combinations of engine, model, TP and graphs: {len(runnable)} run, "
+        f"as {len(plan.cases)} cases; {len(plan.skips)} skipped"
+    )
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", highlight=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _case_table(plan: Plan) -> Table:
+    table = _table("Cases, in order", "case", "GPUs", "batches", "tracing", "repeat", "KV room, tokens (estimate)")
+    for case in plan.cases:
+        room = fit(models.load(case.model), plan.gpu, case.tp).kv_tokens
+        batches = ",".join(map(str, case.batches))
+        table.add_row(case.name, str(case.tp), batches, case.tracing, str(case.repeat), str(room))
+    return table
+
+
+def _skip_table(plan: Plan) -> Table:
+    table = _table("Skipped", "engine", "model", "TP", "graphs", "reason")
+    for skip in plan.skips:
+        table.add_row(skip.engine, skip.model, str(skip.tp), skip.graphs, skip.reason)
+    return table
+
+
+def _total_table(plan: Plan) -> Table:
+    table = _table("Combinations of model and TP", "engine", "graphs", "run", "skipped", "all")
+    run = Counter((engine, graphs) for engine, graphs, _, _ in _runnable(plan))
+    skipped = Counter((skip.engine, skip.graphs) for skip in plan.skips)
+    for side in sorted(run | skipped, reverse=True):
+        table.add_row(*side, str(run[side]), str(skipped[side]), str(run[side] + skipped[side]))
+    return table
+
+
+def _runnable(plan: Plan) -> set[tuple[str, str, str, int]]:
+    return {(case.engine, case.graphs, case.model, case.tp) for case in plan.cases}
