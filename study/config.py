@@ -94,8 +94,10 @@ def checked(key: str, raw: Any, where: str) -> Any:
     items = raw if isinstance(raw, (list, tuple)) else (raw,)
     for item in items:
         _check_item(item, rule, where)
-    if not items or len(set(items)) < len(items):
-        raise StudyError(f"{where}: found {raw!r}, expected at least one value and none of them twice{_limits(rule)}")
+    if not items:
+        raise StudyError(f"{where}: found an empty list, expected at least one value{_limits(rule)}")
+    if twice := [item for item in items if items.count(item) > 1]:
+        raise StudyError(f"{where}: found {twice[0]} twice, expected each value once")
     return tuple(raw) if isinstance(raw, list) else raw
 
 

@@ -1,0 +1,126 @@
+"""Study files and flags: layering, and every way of getting one wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from launch.engines import ENGINES as LAUNCHABLE
+from study import config
+from study.errors import StudyError
+from study.spec import ENGINES, rules
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_study(text: str) -> str:
+        path = tmp_path / "mine.toml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write_study
+
+
+@pytest.mark.parametrize("name", config.names())
+def test_every_study_that_ships_loads(name):
+    assert config.load(name).out == Path("out") / name
+
+
+def test_the_llama3_8b_study_is_the_full_matrix():
+    spec = config.load("llama3-8b")
+    assert (spec.engines, spec.models, spec.tp) == (("vllm", "sglang"), ("llama3-8b",), (1, 2, 4, 8))
+    assert (spec.graphs, spec.batches) == (("on", "off"), (1, 16))
+    assert (spec.tracing, spec.repeats, spec.traced_repeats) == (("off", "node"), 3, 1)
+
+
+def test_the_default_study_names_every_key_that_needs_a_value():
+    text = config.find("default").read_text(encoding="utf-8")
+    optional = {"out", "checkpoint", "gpu", "gpu_count", "python"}
+    assert {key for key in rules() if f"\n{key} = " in f"\n{text}"} == set(rules()) - optional
+
+
+def test_every_engine_that_can_be_asked_for_can_be_launched():
+    assert set(ENGINES) == set(LAUNCHABLE)
+
+
+def test_a_file_overrides_the_default_study_and_a_flag_overrides_the_file(write):
+    study = write('tp = [2]\nseed = 7\nout = "there"\n[python]\nvllm = "v/python"\nsglang = "s/python"')
+    spec = config.load(study, {"seed": "8", "batches": "1, 4", "python": {"vllm": "~/python"}})
+    assert (spec.tp, spec.seed, spec.batches, spec.out) == ((2,), 8, (1, 4), Path("there"))
+    assert spec.graphs == config.load().graphs
+    assert spec.python_of("vllm") == Path.home() / "python"
+    assert spec.python_of("sglang") == Path("s/python")
+
+
+def test_a_study_without_an_output_folder_gets_one_of_its_own_name(write):
+    assert config.load(write("")).out == Path("out/mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            "batch = [1]", r"mine\.toml: batch: unknown key 'batch': did you mean 'batches'\?", id="unknown key"
+        ),
+        pytest.param("tp = 4", r"tp: found 4, expected a list of integers, at least 1", id="a number for a list"),
+        pytest.param('tp = ["4"]', r"tp: found \['4'\], expected a list of integers", id="a list of texts"),
+        pytest.param("tp = [true]", r"tp: found \[True\], expected a list of integers", id="a boolean is no integer"),
+        pytest.param("tp = [2, 0]", "tp: found 0, expected at least 1", id="no GPUs"),
+        pytest.param("tp = []", "tp: found an empty list", id="nothing"),
+        pytest.param("tp = [1, 2, 1]", "tp: found 1 twice", id="twice"),
+        pytest.param(
+            'engines = ["vlm"]', r"engines: unknown value 'vlm': did you mean 'vllm'\? allowed: vllm, sglang", id="word"
+        ),
+        pytest.param(
+            'models = "llama3-8b"', "models: found 'llama3-8b', expected a list of texts", id="a text for a list"
+        ),
+        pytest.param('tracing = ["nodes"]', "tracing: unknown value 'nodes': did you mean 'node'", id="tracing"),
+        pytest.param("graphs = [true]", r"graphs: found \[True\], expected a list of texts, of: on, off", id="graphs"),
+        pytest.param("traced_steps = 63", "traced_steps: found 63, expected at least 64", id="short traces"),
+        pytest.param("repeats = 2.5", "repeats: found 2.5, expected an integer, at least 1", id="a fraction"),
+        pytest.param("repeats = 0", "repeats: found 0, expected at least 1", id="no repeats"),
+        pytest.param("seed = -1", "seed: found -1, expected at least 0", id="seed"),
+        pytest.param("out = 3", "out: found 3, expected a path as text", id="path"),
+        pytest.param("parallel_starts = 1", "parallel_starts: found 1, expected true or false", id="switch"),
+        pytest.param('gpu = "h20"', "gpu: unknown value 'h20': did you mean 'h200'", id="GPU"),
+        pytest.param(
+            '[python]\nvlm = "p"', r"python: unknown value 'vlm': did you mean 'vllm'", id="an engine's python"
+        ),
+        pytest.param("[python]\nvllm = 3", r"python: found \{'vllm': 3\}, expected a table of paths", id="no path"),
+        pytest.param("tp = [", "is not a readable TOML file: ", id="not TOML"),
+        pytest.param(
+            'checkpoint = "w"\nmodels = ["llama3-8b", "qwen2-7b"]',
+            "checkpoint w holds the weights of one model",
+            id="weights",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_what_is_allowed(write, text, message):
+    with pytest.raises(StudyError, match=message):
+        config.load(write(text))
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("tp", "1,x", r"--tp: found \[1, 'x'\], expected a list of integers, at least 1"),
+        ("tp", "", "--tp: found an empty list"),
+        ("prompt_tokens", "many", "--prompt-tokens: found 'many', expected an integer, at least 1"),
+        ("timeout_s", "0", "--timeout: found 0, expected at least 1"),
+        ("models", "llama3-8b,qwen2", "--models: unknown value 'qwen2': did you mean 'qwen2-"),
+    ],
+)
+def test_a_mistake_in_a_flag_is_named_as_a_flag(key, text, message):
+    with pytest.raises(StudyError, match=message):
+        config.load(flags={key: text})
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("llama3", r"unknown study 'llama3': did you mean 'llama3-8b'\?"),
+        ("nowhere/mine.toml", "nowhere/mine.toml does not exist; the ones that ship: all-models, default, llama3-8b"),
+    ],
+)
+def test_a_study_that_does_not_exist_is_answered_with_those_that_do(study, message):
+    with pytest.raises(StudyError, match=message):
+        config.load(study)

@@ -1,0 +1,118 @@
+"""Plans: complete, in a fair order, packed onto disjoint GPUs."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from study import config, models
+from study.gpus import find
+from study.plan import Plan, devices, plan, waves
+
+SPEC = replace(config.load(), prompt_tokens=512, output_tokens=128, batches=(1,), repeats=3, tracing=("off", "node"))
+THREE_MODELS = replace(SPEC, models=("qwen2-7b", "llama3-8b", "qwen2-72b"), tp=(1, 2, 4, 8))
+
+
+def combination(entry):
+    return entry.engine, entry.model, entry.tp, entry.graphs
+
+
+def skipped(made: Plan) -> dict[tuple[str, int], str]:
+    return {(skip.model, skip.tp): skip.reason for skip in made.skips}
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+@pytest.mark.parametrize("gpu", ["rtx4090", "a800", "h200"])
+def test_every_combination_is_either_cases_or_exactly_one_skip(gpu, count):
+    spec = replace(SPEC, models=models.names(), tp=(1, 2, 3, 4, 8))
+    made = plan(spec, find(gpu), count)
+    asked = Counter(product(spec.engines, spec.models, spec.tp, spec.graphs))
+    assert Counter({combination(case) for case in made.cases}) + Counter(map(combination, made.skips)) == asked
+    per_combination = Counter(map(combination, made.cases))
+    assert set(per_combination.values()) <= {spec.repeats + spec.traced_repeats}
+    assert all(skip.reason for skip in made.skips)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "unfit"),
+    [pytest.param("rtx4090", (1, 2, 4), id="rtx4090"), pytest.param("a800", (1,), id="a800")],
+)
+def test_three_models_at_four_tps_are_twelve_combinations_for_each_engine_and_graph_mode(gpu, unfit):
+    made = plan(THREE_MODELS, find(gpu), 8)
+    for engine, graphs in product(("vllm", "sglang"), ("on", "off")):
+        entries = {combination(entry) for entry in (*made.cases, *made.skips)}
+        assert sum(entry[0] == engine and entry[3] == graphs for entry in entries) == 12
+    reasons = skipped(made)
+    assert set(reasons) == {("qwen2-7b", 8)} | {("qwen2-72b", tp) for tp in unfit}
+    assert reasons["qwen2-7b", 8] == "28 attention heads are not divisible by TP 8"
+    assert all(reasons["qwen2-72b", tp].startswith("weights do not fit") for tp in unfit)
+
+
+def test_a_tp_beyond_the_host_is_skipped_with_both_numbers():
+    assert skipped(plan(SPEC, find("h200"), 4)) == {("llama3-8b", 8): "TP 8 needs 8 GPUs, there are 4"}
+    assert skipped(plan(SPEC, find("h200"), 1))["llama3-8b", 2] == "TP 2 needs 2 GPUs, there is 1"
+
+
+def test_the_largest_batch_must_have_room_for_its_kv_cache():
+    spec = replace(SPEC, models=("qwen2-72b",), tp=(2,), batches=(1, 16))
+    assert plan(spec, find("a800"), 8).skips == ()
+    reasons = skipped(plan(replace(spec, batches=(1, 32)), find("a800"), 8))
+    assert reasons["qwen2-72b", 2].startswith(f"KV cache does not fit: {32 * 640} tokens needed")
+
+
+def test_sequences_longer_than_the_model_knows_are_skipped():
+    spec = replace(SPEC, prompt_tokens=8192 - 128)
+    assert plan(spec, find("h200"), 8).skips == ()
+    assert "longer than the model's 8192" in plan(replace(spec, output_tokens=129), find("h200"), 8).skips[0].reason
+
+
+def test_rounds_alternate_untraced_and_traced_so_that_an_early_end_leaves_one_of_everything():
+    spec = replace(SPEC, tracing=("node", "off", "graph"), traced_repeats=2, repeats=3)
+    cases = plan(spec, find("h200"), 8).cases
+    rounds = list(dict.fromkeys((case.tracing, case.repeat) for case in cases))
+    assert rounds == [("off", 1), ("node", 1), ("graph", 1), ("off", 2), ("node", 2), ("graph", 2), ("off", 3)]
+    assert len(cases) == 16 * len(rounds)
+
+
+def test_every_other_repeat_runs_the_two_sides_of_a_comparison_the_other_way_round():
+    cases = plan(replace(SPEC, tp=(1, 2), tracing=("off",)), find("h200"), 8).cases
+    order = [[(c.tp, c.engine, c.graphs) for c in cases if c.repeat == repeat] for repeat in (1, 2, 3)]
+    assert order[0][:4] == [(1, "vllm", "on"), (1, "vllm", "off"), (1, "sglang", "on"), (1, "sglang", "off")]
+    assert order[1][:4] == [(1, "sglang", "off"), (1, "sglang", "on"), (1, "vllm", "off"), (1, "vllm", "on")]
+    assert order[2] == order[0]
+
+
+def test_a_case_carries_what_the_study_asks():
+    case = plan(replace(SPEC, batches=(1, 16), seed=5), find("h200"), 8).cases[0]
+    assert (case.batches, case.prompt_tokens, case.output_tokens, case.seed) == ((1, 16), 512, 128, 5)
+    assert (case.windows, case.traced_steps, case.checkpoint) == (SPEC.windows, SPEC.traced_steps, None)
+
+
+def test_parallel_starts_fill_eight_gpus_from_large_tps_to_small():
+    spec = replace(SPEC, parallel_starts=True, tracing=("off", "node"), repeats=1)
+    made = plan(spec, find("h200"), 8)
+    tps = [[case.tp for case in wave] for wave in waves(made.cases, 8, parallel_starts=True)]
+    one_round = [[8], [8], [8], [8], [4, 4], [4, 4], [2, 2, 2, 2], [1, 1, 1, 1]]
+    assert tps == one_round * 2
+
+
+def test_waves_keep_the_order_lose_nothing_and_never_mix_rounds():
+    made = plan(replace(THREE_MODELS, parallel_starts=True), find("a800"), 8)
+    # What is left of an interrupted study starts anywhere.
+    cases = made.cases[3:]
+    grouped = waves(cases, 8, parallel_starts=True)
+    assert tuple(case for wave in grouped for case in wave) == cases
+    assert all(len({(case.tracing, case.repeat) for case in wave}) == 1 for wave in grouped)
+    assert all(sum(case.tp for case in wave) <= 8 for wave in grouped)
+
+
+def test_without_parallel_starts_every_case_is_alone():
+    cases = plan(SPEC, find("h200"), 8).cases
+    assert waves(cases, 8, parallel_starts=False) == tuple((case,) for case in cases)
+
+
+def test_the_gpus_of_a_wave_are_disjoint():
+    case = plan(SPEC, find("h200"), 8).cases[0]
+    wave = [replace(case, tp=4), replace(case, tp=2), replace(case, tp=1)]
+    assert devices(wave) == ((0, 1, 2, 3), (4, 5), (6,))
