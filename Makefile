@@ -41,7 +41,7 @@ $(VENV)/.installed-dev: pyproject.toml
 
 define install
 echo 'Installing $(1) into $(VENV) ...'; \
-$(RUN) pip install --quiet 'pip>=21.3' && $(RUN) pip install --quiet --editable '$(1)'
+$(RUN) pip install -qq 'pip>=21.3' && $(RUN) pip install -qq --editable '$(1)'
 endef
 
 # A half-made environment has no pip, so pip is what tells whether there is one.
