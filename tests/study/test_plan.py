@@ -107,6 +107,16 @@ def test_waves_keep_the_order_lose_nothing_and_never_mix_rounds():
     assert all(sum(case.tp for case in wave) <= 8 for wave in grouped)
 
 
+def test_a_round_that_leaves_gpus_free_is_not_topped_up_from_the_next():
+    cases = plan(replace(SPEC, tp=(1,), tracing=("off", "node"), repeats=2), find("h200"), 8).cases
+    grouped = waves(cases, 8, parallel_starts=True)
+    assert [{(case.tracing, case.repeat) for case in wave} for wave in grouped] == [
+        {("off", 1)},
+        {("node", 1)},
+        {("off", 2)},
+    ]
+
+
 def test_without_parallel_starts_every_case_is_alone():
     cases = plan(SPEC, find("h200"), 8).cases
     assert waves(cases, 8, parallel_starts=False) == tuple((case,) for case in cases)
