@@ -89,16 +89,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in FOLDER.glob("*/config.json")))
 
 
-def path_of(name: str) -> Path:
-    """The folder that holds a model's config.json. Raises StudyError for a model that has none."""
+def config_path(name: str) -> Path:
+    """Where a model's config.json is. Raises StudyError for a model that has none."""
     if name not in names():
         raise StudyError(f"unknown model {name!r}: {hint(name, names())}; add one as {FOLDER / name / 'config.json'}")
-    return FOLDER / name
+    return FOLDER / name / "config.json"
 
 
 def load(name: str) -> Model:
     """Read a model's configuration. Raises StudyError if it is absent or its weights cannot be counted."""
-    path = path_of(name) / "config.json"
+    path = config_path(name)
     return from_config(name, json.loads(path.read_text(encoding="utf-8")), path)
 
 

@@ -97,7 +97,7 @@ def test_a_family_that_cannot_be_counted_is_refused(tmp_path):
 
 
 def test_a_missing_key_is_named(tmp_path):
-    config = json.loads((models.path_of("llama3-8b") / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(models.config_path("llama3-8b").read_text(encoding="utf-8"))
     del config["vocab_size"]
     with pytest.raises(StudyError, match="the key 'vocab_size' is missing"):
         models.from_config("new", config, tmp_path / "config.json")
