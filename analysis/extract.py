@@ -1,0 +1,267 @@
+"""From a trace file to tables: the only file that knows nsys's schema, in all its versions.
+
+What it reads lies in the columns of tables.py; numbering and joining them is in joins.py.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import joins, store, tables
+from analysis.errors import TraceError
+from analysis.store import Ints, Source
+
+KERNEL = "CUPTI_ACTIVITY_KIND_KERNEL"
+COPY = "CUPTI_ACTIVITY_KIND_MEMCPY"
+SET = "CUPTI_ACTIVITY_KIND_MEMSET"
+GRAPH = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
+RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
+NVTX = "NVTX_EVENTS"
+LEFT_OUT = "LEFT_OUT"
+
+# Calls that only ask: they start nothing on a GPU, are nested in launches, and are most rows of an eager trace.
+QUERIES = frozenset(
+    {
+        "cuKernelGetName",
+        "cuKernelGetAttribute",
+        "cuTensorMapEncodeTiled",
+        "cudaStreamIsCapturing",
+        "cudaStreamGetCaptureInfo",
+        "cudaThreadExchangeStreamCaptureMode",
+        "cudaGetDriverEntryPoint",
+        "cudaGetDriverEntryPointByVersion",
+        "cudaGetFuncBySymbol",
+    }
+)
+_VERSION = re.compile(r"_v\d+$|_ptsz$|_ptds$")
+_CALL_KINDS = (
+    ("graph", re.compile(r"GraphLaunch")),
+    ("launch", re.compile(r"Launch(Kernel|Cooperative|Grid)|^cuLaunch|^cudaLaunch")),
+    ("copy", re.compile(r"Memcpy")),
+    ("set", re.compile(r"Memset")),
+    ("wait", re.compile(r"(Device|Stream|Event|Ctx)Synchronize")),
+)
+_PLACE = {"deviceId": 0, "streamId": 0, "globalPid": 0, "correlationId": -1, "graphNodeId": -1}
+# A rank runs the model; other processes and devices with a few copies are not ranks.
+_RANK_SHARE = 0.1
+_NVTX_PUSH_POP, _NVTX_START_END = 59, 60
+_NEVER = -(2**63) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """What a trace says happened, as the tables of tables.py."""
+
+    path: Path
+    nsys_version: str
+    ranks: pd.DataFrame
+    signatures: pd.DataFrame
+    operations: pd.DataFrame
+    calls: pd.DataFrame
+    ranges: pd.DataFrame
+    left_out: pd.DataFrame
+    graph_tracing: str
+    """How graphs were recorded: "node", "graph" (launches only), "unseen" (calls only), "none" where no graph ran."""
+    stray_operations: int
+    """Operations of processes and devices that are not ranks."""
+
+
+def read(path: Path) -> Activity:
+    """Read a trace: `.sqlite`, `.sqlite.xz`, or one in the form of the recordings. Times stay in ns.
+
+    Raises TraceError for a file that is not a trace, is damaged, or lacks what an analysis needs.
+    """
+    path = Path(path)
+    with store.opened(path) as source:
+        strings = {int(number or 0): value or "" for number, value in source.texts("StringIds", ("id", "value"))}
+        found = pd.concat([_kernels(source), _copies(source), _sets(source), _graphs(source)], ignore_index=True)
+        _expect_cuda(path, source, found)
+        ranks, owner = _ranks(source, found)
+        operations = found.assign(rank=owner)[owner >= 0].sort_values(["rank", "start_ns", "end_ns"], kind="stable")
+        operations, signatures = joins.signed(operations, strings)
+        calls = _calls(source, strings, ranks)
+        operations["call"] = joins.launching(operations, calls)
+        return Activity(
+            path=path,
+            nsys_version=_version(source),
+            ranks=tables.conform(ranks, tables.RANKS, "ranks"),
+            signatures=tables.conform(signatures, tables.SIGNATURES, "signatures"),
+            operations=tables.conform(operations, tables.OPERATIONS, "operations"),
+            calls=tables.conform(calls, tables.CALLS, "calls"),
+            ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
+            left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
+            graph_tracing=_graph_tracing(operations, calls),
+            stray_operations=int((owner < 0).sum()),
+        )
+
+
+def api_name(name: str) -> str:
+    """The API function without the version suffix that nsys shows: cudaLaunchKernel_v7000 is cudaLaunchKernel."""
+    return _VERSION.sub("", name)
+
+
+def _kernels(source: Source) -> pd.DataFrame:
+    return _placed(source, KERNEL, "kernel", "demangledName", dict.fromkeys(joins.SHAPE, 1))
+
+
+def _copies(source: Source) -> pd.DataFrame:
+    return _placed(source, COPY, "copy", "copyKind", {})
+
+
+def _sets(source: Source) -> pd.DataFrame:
+    return _placed(source, SET, "set", "memKind", {})
+
+
+def _graphs(source: Source) -> pd.DataFrame:
+    graphs = _placed(source, GRAPH, "graph", "graphExecId", {})
+    # CUPTI gives 0 for both times where it could not collect them.
+    return graphs[(graphs["start_ns"] != 0) | (graphs["end_ns"] != 0)]
+
+
+def _placed(source: Source, table: str, kind: str, name: str, shape: Mapping[str, int]) -> pd.DataFrame:
+    """Rows of an activity table in the columns that all GPU operations share; `what` is the id that `name` gives."""
+    present = source.columns(table)
+    needed = {"start", "end", "deviceId", "streamId", "correlationId", "globalPid"}
+    if present and not needed <= present:
+        raise TraceError(
+            f"table {table} lacks {', '.join(sorted(needed - present))}: not an nsys export of a known version; "
+            "export the report again with nsys 2022.4 or later"
+        )
+    values = source.integers(table, {"start": 0, "end": 0, **_PLACE, name: -1, **shape})
+    frame = pd.DataFrame(
+        {
+            "start_ns": values["start"],
+            "end_ns": values["end"],
+            "global_pid": values["globalPid"],
+            "process_device": values["deviceId"],
+            "stream": values["streamId"],
+            "correlation": values["correlationId"],
+            "graph_node": values["graphNodeId"],
+            "kind": np.full(len(values["start"]), tables.KINDS.index(kind)),
+            "what": values[name],
+        }
+    )
+    return frame.assign(**{side: values.get(side, np.zeros(len(frame), np.int64)) for side in joins.SHAPE})
+
+
+def _expect_cuda(path: Path, source: Source, operations: pd.DataFrame) -> None:
+    runtime = bool(source.columns(RUNTIME))
+    if len(operations) and runtime:
+        return
+    if len(operations):
+        found, option = f"GPU operations but no CUDA calls ({RUNTIME} is absent)", "--trace=cuda,nvtx"
+    elif runtime:
+        found = f"CUDA calls but no GPU operation ({KERNEL} and {GRAPH} are absent or empty)"
+        option = "--trace=cuda,nvtx --cuda-graph-trace=node, and a capture window with decode steps in it"
+    else:
+        found = f"no CUDA activity ({KERNEL} and {RUNTIME} are absent)"
+        option = "--trace=cuda,nvtx, and --trace-fork-before-exec=true where the engine starts worker processes"
+    raise TraceError(f"{path}: {found}; record it with: nsys profile {option}")
+
+
+def _ranks(source: Source, operations: pd.DataFrame) -> tuple[pd.DataFrame, Ints]:
+    """The ranks in the order of their GPUs, and the rank of every operation, -1 for what belongs to none."""
+    keys = ["global_pid", "process_device"]
+    group = operations.groupby(keys, sort=True).ngroup().to_numpy(np.int64)
+    found = operations.groupby(keys, sort=True).size().rename("operations").reset_index()
+    found["group"] = np.arange(len(found))
+    found = found[found["operations"] >= _RANK_SHARE * found["operations"].max()]
+    found = found.merge(_devices(source, found), on=keys, how="left", validate="one_to_one")
+    found = found.sort_values(["device", "process_device", "global_pid"]).assign(rank=np.arange(len(found)))
+    owner = np.full(group.max() + 1, -1, np.int64)
+    owner[found["group"].to_numpy()] = found["rank"].to_numpy()
+    return found, owner[group]
+
+
+def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
+    """The host's number and the name of the GPU of each (process, device).
+
+    With one visible GPU per worker every process calls its own 0: nsys lists, per process, which GPU that is, by
+    UUID or by number.
+    """
+    gpus = {
+        int(number or 0): (uuid or "", name or "")
+        for number, uuid, name in source.texts("TARGET_INFO_GPU", ("id", "uuid", "name"))
+    }
+    by_uuid = {uuid: number for number, (uuid, _) in gpus.items() if uuid}
+    seen = {}
+    for gpu, cuda, pid, uuid in source.texts("TARGET_INFO_CUDA_DEVICE", ("gpuId", "cudaId", "pid", "uuid")):
+        seen[int(pid or 0), int(cuda or 0)] = by_uuid.get(uuid or "", int(gpu or 0))
+    unlisted = not seen and not ranks["process_device"].duplicated().any()
+    rows = []
+    for pid, device in zip(ranks["global_pid"], ranks["process_device"], strict=True):
+        host = seen.get(((pid >> 24) & 0xFFFFFF, device), device if unlisted else -1)
+        rows.append((pid, device, host, gpus.get(host, ("", ""))[1]))
+    return pd.DataFrame(rows, columns=["global_pid", "process_device", "device", "gpu_name"])
+
+
+def _calls(source: Source, strings: Mapping[int, str], ranks: pd.DataFrame) -> pd.DataFrame:
+    queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
+    wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
+    values = source.integers(RUNTIME, wanted, excluding=("nameId", queries))
+    order = np.lexsort((-values["end"], values["start"], values["globalTid"]))
+    values = {name: column[order] for name, column in values.items()}
+    pids = values["globalTid"] & ~np.int64(0xFFFFFF)
+    name_code, name_ids = pd.factorize(values["nameId"])
+    names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
+    return pd.DataFrame(
+        {
+            "rank": joins.rank_of_process(pids, ranks),
+            "global_pid": pids,
+            "thread": values["globalTid"],
+            "start_ns": values["start"],
+            "end_ns": values["end"],
+            "correlation": values["correlationId"],
+            "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
+            "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
+            "outermost": joins.outermost(values["globalTid"], values["start"], values["end"]),
+        }
+    )
+
+
+def _categories(names: list[str]) -> tuple[Any, Any]:
+    kinds = [next((kind for kind, pattern in _CALL_KINDS if pattern.search(name)), "other") for name in names]
+    return pd.Categorical(names, categories=sorted(set(names))), pd.Categorical(kinds, categories=tables.CALL_KINDS)
+
+
+def _ranges(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:
+    wanted = {"start": 0, "end": _NEVER, "globalTid": 0, "textId": -1, "eventType": _NVTX_PUSH_POP}
+    values = source.integers(NVTX, wanted)
+    inline = source.texts(NVTX, ("text",)) or [(None,)] * len(values["start"])
+    closed = values["end"] != _NEVER
+    frame = pd.DataFrame(
+        {
+            "thread": values["globalTid"],
+            "start_ns": values["start"],
+            "end_ns": np.where(closed, values["end"], values["start"]),
+            "closed": closed,
+            "text": [
+                text if text is not None else strings.get(int(number), "")
+                for (text,), number in zip(inline, values["textId"], strict=True)
+            ],
+        }
+    )
+    return frame[np.isin(values["eventType"], (_NVTX_PUSH_POP, _NVTX_START_END))].sort_values(["thread", "start_ns"])
+
+
+def _left_out(source: Source) -> pd.DataFrame:
+    rows = source.texts(LEFT_OUT, ("table_name", "name", "rows", "time_ns"))
+    return pd.DataFrame(rows, columns=["table_name", "name", "rows", "time_ns"])
+
+
+def _version(source: Source) -> str:
+    found = {row[0]: row[1] for row in source.texts("META_DATA_EXPORT", ("name", "value"))}
+    return found.get("EXPORT_PRODUCT_VERSION") or "unknown"
+
+
+def _graph_tracing(operations: pd.DataFrame, calls: pd.DataFrame) -> str:
+    if (operations["kind"] == tables.KINDS.index("graph")).any():
+        return "graph"
+    if (operations["graph_node"] >= 0).any():
+        return "node"
+    return "unseen" if (calls["kind"] == "graph").any() else "none"

@@ -1,0 +1,59 @@
+"""Operations on intervals of time, in integer nanoseconds and without a loop over rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Union:
+    """Disjoint intervals in order, and the time that those before each one cover."""
+
+    starts_ns: Ints
+    ends_ns: Ints
+    before_ns: Ints
+
+    def covered_until(self, times_ns: Ints) -> Ints:
+        """The covered time before each of the times."""
+        at = np.searchsorted(self.starts_ns, times_ns, side="right") - 1
+        inside = np.minimum(times_ns, self.ends_ns[at]) - self.starts_ns[at] + self.before_ns[at]
+        return np.where(at < 0, 0, inside)
+
+
+def union(starts_ns: Ints, ends_ns: Ints) -> Union:
+    """Merge intervals that overlap or touch. There must be at least one."""
+    order = np.argsort(starts_ns, kind="stable")
+    starts_ns, latest = starts_ns[order], np.maximum.accumulate(ends_ns[order])
+    opens = np.concatenate(([True], starts_ns[1:] > latest[:-1]))
+    closes = np.concatenate((opens[1:], [True]))
+    starts_ns, ends_ns = starts_ns[opens], latest[closes]
+    lengths = ends_ns - starts_ns
+    return Union(starts_ns=starts_ns, ends_ns=ends_ns, before_ns=np.cumsum(lengths) - lengths)
+
+
+def latest_end_before(groups: Ints, ends_ns: Ints) -> tuple[Ints, Mask]:
+    """The latest end among all earlier rows of each row's group, and whether the row is its group's first.
+
+    Rows must lie group by group, each in order of start. The value of a first row means nothing.
+    """
+    latest = pd.Series(ends_ns).groupby(groups, sort=False).cummax().to_numpy(np.int64)
+    first = np.concatenate(([True], groups[1:] != groups[:-1])) if len(groups) else np.zeros(0, bool)
+    return np.concatenate((ends_ns[:1], latest[:-1])), first
+
+
+def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:
+    """How much of each window the operations of its rank cover. Both have rank, start_ns and end_ns."""
+    covered = np.zeros(len(windows), np.int64)
+    of_rank = windows["rank"].to_numpy()
+    for rank in np.unique(of_rank):
+        mine = operations[operations["rank"] == rank]
+        merged = union(mine["start_ns"].to_numpy(np.int64), mine["end_ns"].to_numpy(np.int64))
+        at = of_rank == rank
+        starts, ends = windows.loc[at, "start_ns"].to_numpy(np.int64), windows.loc[at, "end_ns"].to_numpy(np.int64)
+        covered[at] = merged.covered_until(ends) - merged.covered_until(starts)
+    return covered
