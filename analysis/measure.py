@@ -1,0 +1,27 @@
+"""All quantities of a trace at once; the folder `metrics` is the list of them."""
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+import pandas as pd
+
+from analysis import metrics, tables
+from analysis.iterations import Trace
+
+KEYS = ["rank", "iteration"]
+
+
+def measure(trace: Trace) -> pd.DataFrame:
+    """Every quantity of every steady iteration of every rank, as long samples: rank, iteration, quantity, value."""
+    frames = [wide.melt(KEYS, var_name="quantity") for wide in (module.measure(trace) for module in _modules())]
+    return tables.conform(pd.concat(frames, ignore_index=True), tables.SAMPLES, "samples")
+
+
+def names() -> tuple[str, ...]:
+    """The metrics, one a file."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(metrics.__path__)))
+
+
+def _modules() -> list[ModuleType]:
+    return [import_module(f"{metrics.__name__}.{name}") for name in names()]

@@ -1,0 +1,108 @@
+"""One trace in one dictionary: what `python -m analysis` prints and what the report tabulates."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import extract, iterations
+from analysis.iterations import Trace
+from analysis.measure import measure
+from analysis.metrics import gap_us
+
+_SETTLED = 0.05
+_SETTLED_OVER = 5
+
+
+def summarise(path: Path, name: str | None = None) -> dict[str, Any]:
+    """Read a trace and summarise it; raises TraceError where it cannot be read or holds no decode iterations."""
+    return summarise_trace(iterations.find(extract.read(Path(path))), name or stem(Path(path)))
+
+
+def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
+    """The summary of a trace, ready for JSON.
+
+    Times are medians over the steady iterations, in the unit that their name ends in; `gpus` has one name per rank;
+    `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy);
+    `settling_iterations` is how many of the iterations came before the iteration time settled.
+    """
+    samples = measure(trace)
+    wide = samples.pivot(index=["rank", "iteration"], columns="quantity", values="value")
+    found = gaps(trace)
+    per_step = wide["iter_ms"].groupby("iteration").median()
+    return {
+        "name": name,
+        "nsys_version": trace.activity.nsys_version,
+        "gpus": [str(gpu) for gpu in trace.ranks["gpu_name"]],
+        "tp": len(trace.ranks),
+        "graphs": _graphs(wide["graph_launches"]),
+        "graph_tracing": trace.activity.graph_tracing,
+        "iterations": len(per_step),
+        "settling_iterations": settling(per_step.to_numpy(np.float64)),
+        "dropped": {"count": trace.dropped, "reason": trace.why_dropped},
+        "anchor": trace.anchor,
+        "unjoined_operations": int((trace.operations["call"] < 0).sum()),
+        "iter_ms": _spread(per_step),
+        "ranks": [_rank(row, wide.loc[[row.rank]], found) for row in trace.ranks.itertuples()],
+    }
+
+
+def gaps(source: Path | Trace) -> pd.DataFrame:
+    """Every gap of the steady iterations: rank, iteration, gap_us; overlaps, which are negative, are left out."""
+    trace = source if isinstance(source, Trace) else iterations.find(extract.read(Path(source)))
+    found = gap_us.gaps(trace)
+    return found[found["gap_us"] >= 0].reset_index(drop=True)
+
+
+def settling(iter_ms: "np.typing.NDArray[np.float64]") -> int:
+    """How many iterations pass before the median of five in a row is within 5 % of that of the second half."""
+    usual = np.median(iter_ms[len(iter_ms) // 2 :])
+    for start in range(len(iter_ms)):
+        if abs(np.median(iter_ms[start : start + _SETTLED_OVER]) / usual - 1) <= _SETTLED:
+            return start
+    return len(iter_ms)
+
+
+def stem(path: Path) -> str:
+    """The file's name without .sqlite or .sqlite.xz."""
+    return path.name.removesuffix(".xz").removesuffix(".sqlite")
+
+
+def _graphs(launches: "pd.Series[float]") -> str:
+    if (launches > 0).all():
+        return "on"
+    return "mixed" if (launches > 0).any() else "off"
+
+
+def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame) -> dict[str, Any]:
+    mine = found.loc[found["rank"] == row.rank, "gap_us"]
+    median = wide.median()
+    return {
+        "rank": int(row.rank),
+        "device": int(row.device),
+        "iterations": len(wide),
+        "iter_ms": _spread(wide["iter_ms"]),
+        "busy_ms": _rounded(median["busy_ms"]),
+        "idle_ms": _rounded(median["idle_ms"]),
+        "idle_ratio": _rounded(wide["idle_ms"].sum() / wide["iter_ms"].sum()),
+        "gap_us": {f"p{share}": _rounded(mine.quantile(share / 100)) for share in (50, 90, 99)},
+        "overlap_ratio": _rounded(wide["overlap_ratio"].mean()),
+        "operations": _rounded(median["operations"]),
+        "launches": _rounded(median["launches"]),
+        "graph_launches": _rounded(median["graph_launches"]),
+        "graph_launches_range": [_rounded(wide["graph_launches"].min()), _rounded(wide["graph_launches"].max())],
+        "launch_call_us": _rounded(median["launch_call_us"]),
+    }
+
+
+def _spread(values: "pd.Series[float]") -> dict[str, float | None]:
+    return {
+        "median": _rounded(values.median()),
+        "p10": _rounded(values.quantile(0.1)),
+        "p90": _rounded(values.quantile(0.9)),
+    }
+
+
+def _rounded(value: Any) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)
