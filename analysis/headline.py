@@ -1,0 +1,136 @@
+"""The answer: iteration time with graphs off and on, their ratio and its interval, and the sentences that follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import SWEEP, engine_title
+from analysis.stats import median_interval
+
+PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp"]
+FEW_STARTS = 3
+PAIR_COLUMNS = (
+    *PAIR_KEYS,
+    *(f"{graphs}_{quantity}" for graphs in ("off", "on")
+      for quantity in ("tpot_ms", "low_ms", "high_ms", "starts_count", "windows_count")),
+    "gain_ratio", "gain_low_ratio", "gain_high_ratio", "interval_over", "caution", "contradiction",
+)  # fmt: skip
+
+
+def per_start(windows: pd.DataFrame) -> pd.DataFrame:
+    """The median over the windows of every engine start: PAIR_KEYS, graphs, case, tpot_ms."""
+    return windows.groupby([*PAIR_KEYS, "graphs", "case"], sort=True)["tpot_ms"].median().reset_index()
+
+
+def per_configuration(windows: pd.DataFrame) -> pd.DataFrame:
+    """The median over starts of the median over windows, a row for each of PAIR_KEYS and graphs.
+
+    Adds tpot_ms; low_ms and high_ms, its interval over starts (over the windows where there is a single start);
+    starts_count and windows_count.
+    """
+    rows = []
+    for key, group in windows.groupby([*PAIR_KEYS, "graphs"], sort=True):
+        starts_ms = group.groupby("case")["tpot_ms"].median()
+        low_ms, high_ms = median_interval((starts_ms if len(starts_ms) > 1 else group["tpot_ms"]).to_numpy(dtype=float))
+        row = dict(zip([*PAIR_KEYS, "graphs"], key, strict=True))
+        row |= {"tpot_ms": starts_ms.median(), "low_ms": low_ms, "high_ms": high_ms}
+        rows.append(row | {"starts_count": len(starts_ms), "windows_count": len(group)})
+    columns = [*PAIR_KEYS, "graphs", "tpot_ms", "low_ms", "high_ms", "starts_count", "windows_count"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Graphs off beside graphs on, a row for each of PAIR_KEYS. Returns PAIR_COLUMNS; NaN where one half is missing.
+
+    gain_ratio is off / on; its interval divides the extremes of both intervals, so it is the wider for it.
+    windows: untraced windows with study and made_by. labels: study, engine, model, batch, tp, graphs, proof, reason
+    (proof is proven, contradicted or insufficient), one row a trace; they decide caution and contradiction.
+    """
+    configurations = per_configuration(windows)
+    halves = []
+    for graphs in ("off", "on"):
+        half = configurations[configurations["graphs"] == graphs].drop(columns="graphs").set_index(PAIR_KEYS)
+        halves.append(half.add_prefix(f"{graphs}_"))
+    table = halves[0].join(halves[1], how="outer").reset_index()
+    # What study.sweep measured comes before what anything else recorded of the same configuration.
+    table = table.assign(other=table["made_by"] != SWEEP).sort_values(
+        ["engine", "model", "batch", "tp", "other", "study"]
+    )
+    table["gain_ratio"] = table["off_tpot_ms"] / table["on_tpot_ms"]
+    table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
+    table["gain_high_ratio"] = table["off_high_ms"] / table["on_low_ms"]
+    rows = [row | _doubts(row, windows, labels) for row in table.to_dict("records")]
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+
+
+def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
+    """The caution beside a row, what its interval spans, and the contradiction that voids it ('' for none)."""
+    cautions, contradictions = [], []
+    for graphs in ("off", "on"):
+        starts_count = row[f"{graphs}_starts_count"]
+        if not starts_count > 0:
+            cautions.append(f"graphs {graphs} not measured")
+        elif starts_count < FEW_STARTS:
+            cautions.append(f"graphs {graphs}: {starts_count:.0f} start{'s' if starts_count > 1 else ''}")
+        proof, reason = label_proof(labels, {**row, "graphs": graphs})
+        if proof == "contradicted":
+            contradictions.append(f"graphs {graphs}: {reason}")
+        elif proof != "proven" and starts_count > 0:
+            cautions.append(f"graphs {graphs}: label not proven ({reason})")
+    cautions += _mixed_hosts(row, windows)
+    replicated = min(row["off_starts_count"], row["on_starts_count"]) > 1
+    return {
+        "interval_over": "starts" if replicated else "windows",
+        "caution": "; ".join(cautions),
+        "contradiction": "; ".join(contradictions),
+    }
+
+
+def label_proof(labels: pd.DataFrame, configuration: dict[Any, Any]) -> tuple[str, str]:
+    """Whether traces prove the graphs label: proven, contradicted, insufficient or untraced; and the reason."""
+    keys = ["study", "engine", "model", "tp", "graphs"]
+    # One engine start serves every batch size, so a trace at any batch speaks for all of them.
+    found = labels[(labels[keys] == pd.Series({key: configuration[key] for key in keys})).all(axis=1)]
+    for proof in ("contradicted", "proven", "insufficient"):
+        reasons = found.loc[found["proof"] == proof, "reason"]
+        if len(reasons):
+            return proof, str(reasons.iloc[0])
+    return "untraced", "no trace of this configuration"
+
+
+def _mixed_hosts(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
+    """Names what differs between the starts of one row and should not."""
+    mine = windows[(windows[PAIR_KEYS] == pd.Series({key: row[key] for key in PAIR_KEYS})).all(axis=1)]
+    facts = [fact for fact in ("host_label", "driver", "cuda", "torch", "engine_version") if fact in mine]
+    mixed = {fact: mine[fact].unique() for fact in facts if mine[fact].nunique() > 1}
+    return [f"starts differ in {fact}: {', '.join(map(str, values))}" for fact, values in mixed.items()]
+
+
+def answers(table: pd.DataFrame) -> list[str]:
+    """A sentence for each engine, model and TP (and study, where there are several), computed from `pairs`."""
+    several = table["study"].nunique() > 1
+    sentences = []
+    for (engine, model, tp, study), group in table.groupby(["engine", "model", "tp", "study"], sort=False):
+        parts = "; ".join(_verdict(row) for row in group.to_dict("records"))
+        source = f" ({study})" if several else ""
+        sentences.append(f"{engine_title(engine)}, {model}, TP{tp}{source}: {parts}.")
+    return sentences
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    at = f"at batch {row['batch']}"
+    if row["contradiction"]:
+        return f"no answer {at}, a trace contradicts the label ({row['contradiction']})"
+    gain, low, high = row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]
+    if not gain > 0:
+        return f"no answer {at}, {row['caution']}"
+    interval = f"[{low:.2f}, {high:.2f}]"
+    if row["interval_over"] == "windows":
+        interval += " over windows of single starts"
+    if low <= 1 <= high:
+        return f"no difference beyond noise {at} (off / on {gain:.2f} {interval})"
+    if gain > 1:
+        return f"on: {gain:.1f}x faster decode {at} {interval}"
+    return f"off: {1 / gain:.2f}x faster decode {at} (off / on {gain:.2f} {interval})"
