@@ -1,0 +1,152 @@
+"""What the traces of a study say: their summaries, their gap distributions, and whether they prove their labels.
+
+Every trace is read once, in a process of its own where there are several.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import iterations, summary, validity
+from analysis.errors import TraceError
+from analysis.extract import read
+from analysis.recordings import Record, Study
+from analysis.stats import quantile_curve
+
+TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", "tracing", "batch")
+RANK_COLUMNS = (
+    "rank", "device", "iterations", "iter_median_ms", "iter_p10_ms", "iter_p90_ms", "busy_ms", "idle_ms", "idle_ratio",
+    "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
+    "overlap_ratio",
+)  # fmt: skip
+CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trace to read: where it lies, what to call it, and the record it is held against."""
+
+    about: tuple[tuple[str, Any], ...]
+    path: Path
+    record: Record
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What one trace says.
+
+    doubts: why it does not count (empty: it proves its label). proof: proven, contradicted (graphs were launched
+    although the label says off, or the reverse), insufficient, or refused (nothing could be read from it).
+    curves: CURVE_COLUMNS, gap_us in us.
+    """
+
+    about: tuple[tuple[str, Any], ...]
+    summary: dict[str, Any] | None
+    curves: pd.DataFrame
+    doubts: tuple[str, ...]
+    proof: str
+
+
+def jobs(study: Study, name: str) -> list[Job]:
+    """The traces of a study, each with TRACE_KEYS; `name` is what the report calls the study."""
+    result = []
+    for row in study.traces.to_dict("records"):
+        record = study.records[row["case"]]
+        about = {**row, "study": name, "made_by": record.get("made_by")}
+        result.append(Job(about=tuple((key, about[key]) for key in TRACE_KEYS), path=row["path"], record=record))
+    return result
+
+
+def examine_all(work: Sequence[Job]) -> list[Evidence]:
+    """Examine every trace, in the order given; in parallel where there are several traces and processors."""
+    processes_count = min(len(work), os.cpu_count() or 1)
+    if processes_count < 2:
+        return [examine(job) for job in work]
+    # The largest first: the last one to finish then keeps nobody waiting for long.
+    order = sorted(range(len(work)), key=lambda index: -work[index].path.stat().st_size)
+    # Not forked: the caller may run threads (a progress display), whose locks a fork would copy.
+    with ProcessPoolExecutor(processes_count, mp_context=get_context("spawn")) as pool:
+        found = dict(zip(order, pool.map(examine, [work[index] for index in order]), strict=True))
+    return [found[index] for index in range(len(work))]
+
+
+def examine(job: Job) -> Evidence:
+    """Read one trace and hold it against its record. A trace that is refused is evidence too: nothing is raised."""
+    try:
+        trace = iterations.find(read(job.path))
+        found = summary.summarise_trace(trace, dict(job.about)["case"])
+        gaps = summary.gaps(trace)
+    except TraceError as error:
+        empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
+        return Evidence(about=job.about, summary=None, curves=empty, doubts=(str(error),), proof="refused")
+    doubts = _recorded_doubts(job.record) + validity.contradictions(dict(job.record), found)
+    contradicted = found["graphs"] != job.record["asked"]["graphs"]
+    proof = "contradicted" if contradicted else "insufficient" if doubts else "proven"
+    return Evidence(about=job.about, summary=found, curves=_curves(gaps), doubts=doubts, proof=proof)
+
+
+def _recorded_doubts(record: Record) -> tuple[str, ...]:
+    return (str(record.get("reason") or "recorded as invalid"),) if record["outcome"] == "invalid" else ()
+
+
+def _curves(gaps: pd.DataFrame) -> pd.DataFrame:
+    parts = [
+        quantile_curve(values).rename(columns={"value": "gap_us"}).assign(rank=rank)
+        for rank, values in gaps.groupby("rank")["gap_us"]
+    ]
+    return pd.concat(parts, ignore_index=True)[list(CURVE_COLUMNS)]
+
+
+def labels(found: Sequence[Evidence]) -> pd.DataFrame:
+    """TRACE_KEYS, proof and reason, a row a trace."""
+    rows = [{**dict(one.about), "proof": one.proof, "reason": "; ".join(one.doubts)} for one in found]
+    return pd.DataFrame(rows, columns=[*TRACE_KEYS, "proof", "reason"])
+
+
+def rank_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """TRACE_KEYS, RANK_COLUMNS, proof and reason: a row a trace and rank, or one row for a trace that was refused."""
+    rows = []
+    for one in found:
+        common = {**dict(one.about), "proof": one.proof, "reason": "; ".join(one.doubts)}
+        ranks = one.summary["ranks"] if one.summary else [{}]
+        rows += [common | _flat(rank) for rank in ranks]
+    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *RANK_COLUMNS, "proof", "reason"])
+
+
+def _flat(rank: dict[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in rank.items() if not isinstance(value, dict)}
+    flat |= {f"iter_{key}_ms": value for key, value in rank.get("iter_ms", {}).items()}
+    return flat | {f"gap_{key}_us": value for key, value in rank.get("gap_us", {}).items()}
+
+
+def curve_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """The gap distributions of the traces that prove their labels: TRACE_KEYS and CURVE_COLUMNS."""
+    parts = [one.curves.assign(**dict(one.about)) for one in found if one.proof == "proven"]
+    columns = [*TRACE_KEYS, *CURVE_COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def tracing_overhead(found: Sequence[Evidence], configurations: pd.DataFrame) -> pd.DataFrame:
+    """What tracing costs, for the traces that prove their labels.
+
+    configurations: as headline.per_configuration gives them. Returns TRACE_KEYS, traced_iter_ms, untraced_tpot_ms and
+    overhead_ratio (traced / untraced); NaN where the configuration has no untraced windows.
+    """
+    rows = [
+        {**dict(one.about), "traced_iter_ms": one.summary["iter_ms"]["median"]}
+        for one in found
+        if one.summary and one.proof == "proven"
+    ]
+    traced = pd.DataFrame(rows, columns=[*TRACE_KEYS, "traced_iter_ms"])
+    keys = ["study", "made_by", "engine", "model", "batch", "tp", "graphs"]
+    untraced = configurations[[*keys, "tpot_ms"]].rename(columns={"tpot_ms": "untraced_tpot_ms"})
+    joined = traced.merge(untraced.astype({key: traced[key].dtype for key in keys}), on=keys, how="left")
+    return joined.assign(overhead_ratio=joined["traced_iter_ms"] / joined["untraced_tpot_ms"])

@@ -1,0 +1,76 @@
+"""Where numbers come from: host, versions and date of every study, and the words that say so wherever they appear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.figures import engine_title
+from analysis.recordings import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One study of a report. facts: (what, value) pairs for the banner."""
+
+    name: str
+    recorded: bool
+    host: str
+    date: str
+    facts: tuple[tuple[str, str], ...]
+    note: str
+
+    @property
+    def word(self) -> str:
+        """RECORDED, or MEASURED HERE for a live study."""
+        return "RECORDED" if self.recorded else "MEASURED HERE"
+
+    @property
+    def mark(self) -> str:
+        """The line that figures and captions carry."""
+        versions = ", ".join(f"{what} {value}" for what, value in self.facts if what not in ("made by", "GPU"))
+        return f"{self.word} {self.date} on {self.host} ({self.name}): {versions}"
+
+
+def names(studies: Sequence[Study]) -> list[str]:
+    """What the report calls each study: its folder's name, with as many parents as it takes to tell them apart."""
+    parts = [study.folder.resolve().parts for study in studies]
+    for depth in range(1, max(map(len, parts)) + 1):
+        found = ["/".join(part[-depth:]) for part in parts]
+        if len(set(found)) == len(found):
+            return found
+    return [f"{name}#{index}" for index, name in enumerate(found, 1)]
+
+
+def source(study: Study, name: str) -> Source:
+    """The provenance of a study, read off all its records; values that differ between cases are all named."""
+    hosts = [record["host"] for record in study.records.values()]
+    facts = [
+        ("GPU", _distinct(hosts, "gpu_name")),
+        ("driver", _distinct(hosts, "driver")),
+        ("CUDA", _distinct(hosts, "cuda")),
+        ("nsys", _distinct(hosts, "nsys")),
+        ("torch", _distinct(hosts, "torch")),
+        *_engine_versions(study),
+        ("made by", _distinct(list(study.records.values()), "made_by")),
+    ]
+    started = sorted(str(record["started_utc"])[:10] for record in study.records.values() if record.get("started_utc"))
+    recorded = study.recorded or {}
+    return Source(
+        name=name,
+        recorded=study.recorded is not None,
+        host=str(recorded.get("host") or _distinct(hosts, "label") or "an unnamed host"),
+        date=str(recorded.get("date") or (started[0] if started else "undated")),
+        facts=tuple((what, value) for what, value in facts if value),
+        note=str(recorded.get("note") or ""),
+    )
+
+
+def _distinct(records: Sequence[Any], key: str) -> str:
+    return ", ".join(sorted({str(record[key]) for record in records if record.get(key)}))
+
+
+def _engine_versions(study: Study) -> list[tuple[str, str]]:
+    versions = study.cases.dropna(subset=["engine_version"]).groupby("engine")["engine_version"].unique()
+    return [(engine_title(engine), ", ".join(sorted(map(str, found)))) for engine, found in versions.items()]

@@ -1,0 +1,231 @@
+"""The report of one or several study folders: `python -m analysis.report FOLDER... [--out DIR]`.
+
+Gathers the folders, has their traces examined, and writes report.html (one file, nothing external), report.md, figures
+as PNG and tables as CSV. What a number means is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import evidence, figures, headline, provenance, sections
+from analysis.errors import TraceError
+from analysis.plots import iteration_time, launch_gaps
+from analysis.recordings import Study, open_study
+
+TITLE = "CUDA graphs off and on: decode iteration time"
+VLLM_CAVEAT = (
+    "vLLM: graphs off is --enforce-eager, which turns torch.compile off as well, so the pair differs in two things; "
+    "in SGLang it differs in decode graphs alone."
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gathered:
+    """The folders as tables: every row carries study and made_by, wherever it came from."""
+
+    studies: tuple[tuple[str, Study], ...]
+    sources: tuple[provenance.Source, ...]
+    windows: pd.DataFrame
+    pairs: pd.DataFrame
+    evidence: tuple[evidence.Evidence, ...]
+    labels: pd.DataFrame
+    curves: pd.DataFrame
+
+    @property
+    def mark(self) -> str:
+        """Where the data come from, a line a study."""
+        return "\n".join(source.mark for source in self.sources)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureView:
+    """A figure as the report shows it: its file, the same as a data: URI, and what it shows in words."""
+
+    png: str
+    uri: str
+    alt: str
+
+
+def build(folders: Sequence[Path], out: Path) -> Path:
+    """Write the report of these study folders into `out`. Returns the path of report.html. Raises TraceError."""
+    return write(gather(folders), out)
+
+
+def headline_text(gathered: Gathered) -> str:
+    """What a terminal shows of a report: where the data come from, the answers and the first table, as plain text."""
+    table = sections.headline(gathered.pairs)
+    return "\n".join([gathered.mark, "", *headline.answers(gathered.pairs), "", *sections.plain_lines(table)])
+
+
+def write(gathered: Gathered, out: Path) -> Path:
+    """Write the report of what was gathered into `out`. Returns the path of report.html. Raises TraceError."""
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
+    view = _view(gathered, _figures(gathered, out))
+    _write_tables(gathered, out)
+    (out / "report.md").write_text(_environment().get_template("report.md").render(view), encoding="utf-8")
+    (out / "report.html").write_text(_environment().get_template("report.html").render(view), encoding="utf-8")
+    return out / "report.html"
+
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """Open the folders and examine their traces. Raises TraceError where a folder is no whole study."""
+    opened = [open_study(folder) for folder in folders]
+    studies = tuple(zip(provenance.names(opened), opened, strict=True))
+    found = evidence.examine_all([job for name, study in studies for job in evidence.jobs(study, name)])
+    windows = pd.concat([_windows(study, name) for name, study in studies], ignore_index=True)
+    labels = evidence.labels(found)
+    return Gathered(
+        studies=studies,
+        sources=tuple(provenance.source(study, name) for name, study in studies),
+        windows=windows,
+        pairs=headline.pairs(windows, labels),
+        evidence=tuple(found),
+        labels=labels,
+        curves=evidence.curve_table(found),
+    )
+
+
+def _windows(study: Study, name: str) -> pd.DataFrame:
+    """The untraced windows with their provenance, without the cases whose engine resolved what was not asked."""
+    facts = ["case", "made_by", "host_label", "driver", "cuda", "torch", "engine_version", "started_utc"]
+    windows = study.windows.merge(study.cases[facts], on="case", how="left").assign(study=name)
+    return windows[~windows["case"].isin(study.mislabelled())]
+
+
+def _countable(gathered: Gathered) -> pd.DataFrame:
+    """The windows of the pairs that no trace contradicts."""
+    void = gathered.pairs.loc[gathered.pairs["contradiction"] != "", headline.PAIR_KEYS]
+    marked = gathered.windows.merge(void.assign(void=True), on=headline.PAIR_KEYS, how="left")
+    return marked[marked["void"].isna()]
+
+
+def _figures(gathered: Gathered, out: Path) -> list[FigureView]:
+    views = []
+    starts = headline.per_start(_countable(gathered))
+    for (model, batch), group in starts.groupby(["model", "batch"]):
+        title = f"{model}, batch {batch}: iteration time by tensor-parallel size"
+        figure = iteration_time.draw(group, mark=gathered.mark, title=title)
+        alt = f"{title}. Points are engine starts, lines medians, whiskers the range over starts, labels off / on."
+        views.append(_save(figure, f"iteration_time_{model}_b{batch}", alt, out))
+    for (model, batch, tracing), group in gathered.curves.groupby(["model", "batch", "tracing"]):
+        title = f"{model}, batch {batch}: launch gaps ({tracing} tracing)"
+        figure = launch_gaps.draw(group, mark=gathered.mark, title=title)
+        alt = f"{title}. Share of operations with a gap up to x, a curve a rank; bold: the rank with the longest gaps."
+        views.append(_save(figure, f"launch_gaps_{model}_b{batch}_{tracing}", alt, out))
+    return views
+
+
+def _save(figure: Figure, name: str, alt: str, out: Path) -> FigureView:
+    file = f"figures/{name}.png"
+    (out / file).write_bytes(figures.png(figure))
+    return FigureView(png=file, uri=figures.svg_uri(figure, name), alt=alt)
+
+
+def _view(gathered: Gathered, drawn: list[FigureView]) -> dict[str, Any]:
+    """What the templates show, by the names they use."""
+    configurations = headline.per_configuration(_countable(gathered))
+    return {
+        "title": TITLE,
+        "sources": gathered.sources,
+        "mark": gathered.mark.replace("\n", "; "),
+        "answers": headline.answers(gathered.pairs),
+        "headline": sections.headline(gathered.pairs),
+        "caveats": _caveats(gathered),
+        "figures": drawn,
+        "ranks": sections.ranks(evidence.rank_table(gathered.evidence)),
+        "overhead": sections.overhead(evidence.tracing_overhead(gathered.evidence, configurations)),
+        "troubles": sections.troubles(gathered.studies, gathered.labels),
+        "cases": [
+            sections.case(record, name, _doubts(gathered, study, name, case))
+            for name, study in gathered.studies
+            for case, record in study.records.items()
+        ],
+    }
+
+
+def _doubts(gathered: Gathered, study: Study, name: str, case: str) -> tuple[str, ...]:
+    """Why a case does not count: what its engine resolved, and what its traces say."""
+    mislabelled = study.mislabelled()
+    labels = gathered.labels
+    mine = labels[(labels["study"] == name) & (labels["case"] == case) & (labels["proof"] != "proven")]
+    found = [mislabelled[case]] if case in mislabelled else []
+    return (*found, *(f"batch {row['batch']}: {row['reason']}" for row in mine.to_dict("records")))
+
+
+def _caveats(gathered: Gathered) -> list[str]:
+    caveats = [
+        "Intervals are over engine starts: from 6 starts on the 95 % order-statistic interval for the median, below "
+        "that the extremes (at 3 starts they cover the median 75 % of the time). Fewer than "
+        f"{headline.FEW_STARTS} starts is a caution; with a single start the interval is over its windows and says "
+        "nothing about the next start.",
+    ]
+    if (gathered.pairs["engine"] == "vllm").any():
+        caveats.append(VLLM_CAVEAT)
+    probes = gathered.pairs[gathered.pairs["made_by"] != figures.SWEEP]
+    for (study, made_by), rows in probes.groupby(["study", "made_by"]):
+        sizes = ", ".join(f"TP{tp}" for tp in sorted(rows["tp"].unique()))
+        starts = sorted({int(n) for n in rows[["off_starts_count", "on_starts_count"]].to_numpy().ravel() if n > 0})
+        caveats.append(
+            f"{study}: the rows for {sizes} were recorded by {made_by}, not by {figures.SWEEP} "
+            f"({'/'.join(map(str, starts))} engine start(s) each); open symbols in the figures. Compare them with care."
+        )
+    return caveats
+
+
+def _write_tables(gathered: Gathered, out: Path) -> None:
+    """samples.csv: a row an untraced window; traces.csv: a row a trace and rank; cases.csv; headline.csv."""
+    gathered.windows.to_csv(out / "samples.csv", index=False)
+    gathered.pairs.to_csv(out / "headline.csv", index=False)
+    evidence.rank_table(gathered.evidence).to_csv(out / "traces.csv", index=False)
+    cases = [study.cases.assign(study=name, recorded=study.recorded is not None) for name, study in gathered.studies]
+    pd.concat(cases, ignore_index=True).to_csv(out / "cases.csv", index=False)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = _markdown_cell
+    return environment
+
+
+def _markdown_cell(text: object) -> str:
+    """Text that neither ends a Markdown table cell nor starts an element."""
+    plain = html.escape(" ".join(str(text).split()), quote=False)
+    return "".join(f"\\{character}" if character in "\\|`*_[]" else character for character in plain)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line. Returns 0, or 1 after a message where a folder cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Report on study folders.")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a study folder, or a recording")
+    parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
+    arguments = parser.parse_args(argv)
+    try:
+        print(build(arguments.folders, arguments.out or arguments.folders[0] / "report"))
+    except TraceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""What a report shows, as text: tables of strings that HTML and Markdown render alike. Reads no file, draws nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import engine_title
+from analysis.recordings import Record, Study
+
+NONE = "-"
+TRACE_HEADINGS = ("engine", "model", "batch", "TP", "graphs", "tracing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of text. void: for each row, why it does not count ('' where it does)."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    void: tuple[str, ...] = ()
+
+    def lines(self) -> list[tuple[tuple[str, ...], str]]:
+        """Every row with the reason why it does not count."""
+        return list(zip(self.rows, self.void or ("",) * len(self.rows), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseView:
+    """One case in full: its command as a shell would take it, and what was asked beside what the engine resolved."""
+
+    name: str
+    source: str
+    outcome: str
+    reason: str
+    command: str
+    asked: tuple[tuple[str, str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    log_tail: str
+
+
+def headline(pairs: pd.DataFrame) -> Table:
+    """Iteration time with graphs off and on, and their ratio: rows of headline.pairs."""
+    rows = []
+    for row in pairs.to_dict("records"):
+        gain = _interval(row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"])
+        over = "" if gain == NONE or row["interval_over"] == "starts" else " (windows)"
+        rows.append((
+            *_configuration(row),
+            *(_interval(row[f"{g}_tpot_ms"], row[f"{g}_low_ms"], row[f"{g}_high_ms"]) for g in ("off", "on")),
+            gain + over,
+            f"{_count(row['off_starts_count'])} / {_count(row['on_starts_count'])}",
+            f"{_count(row['off_windows_count'])} / {_count(row['on_windows_count'])}",
+            _source(row),
+            row["caution"] or NONE,
+        ))  # fmt: skip
+    return Table(
+        caption="Iteration time (TPOT, untraced): median over engine starts of the median over windows [interval]",
+        columns=("engine", "model", "batch", "TP", "graphs off (ms)", "graphs on (ms)", "off / on (ratio)",
+                 "starts off / on", "windows off / on", "source", "caution"),
+        rows=tuple(rows),
+        void=tuple(str(reason) for reason in pairs["contradiction"]),
+    )  # fmt: skip
+
+
+def ranks(table: pd.DataFrame) -> Table:
+    """One row a trace and rank: rows of evidence.rank_table."""
+    rows = []
+    for row in table.to_dict("records"):
+        if row["proof"] == "refused":
+            rows.append((*_trace(row), *([NONE] * 10), _source(row)))
+            continue
+        iteration = _interval(row["iter_median_ms"], row["iter_p10_ms"], row["iter_p90_ms"])
+        gaps = " / ".join(_number(row[f"gap_{quantile}_us"]) for quantile in ("p50", "p90", "p99"))
+        rows.append((
+            *_trace(row), _count(row["rank"]), _count(row["iterations"]), iteration, _number(row["busy_ms"]),
+            _number(row["idle_ms"]), _number(100 * row["idle_ratio"]), gaps, _number(row["launches"]),
+            _number(row["graph_launches"]), _proof(row), _source(row),
+        ))  # fmt: skip
+    return Table(
+        caption="Every trace and rank, per decode iteration (median [p10, p90]); gaps: idle time before an operation",
+        columns=(*TRACE_HEADINGS, "rank", "iterations", "iteration (ms)", "busy (ms)", "idle (ms)", "idle (%)",
+                  "gap p50 / p90 / p99 (us)", "launches", "graph launches", "label", "source"),
+        rows=tuple(rows),
+        void=tuple(_void(row) for row in table.to_dict("records")),
+    )  # fmt: skip
+
+
+def overhead(table: pd.DataFrame) -> Table:
+    """What tracing costs: rows of evidence.tracing_overhead."""
+    rows = []
+    for row in table.to_dict("records"):
+        times = _number(row["traced_iter_ms"]), _number(row["untraced_tpot_ms"]), _percent(row["overhead_ratio"])
+        rows.append((*_trace(row), *times, _source(row)))
+    return Table(
+        caption="Overhead of tracing: iteration time in the trace against untraced TPOT",
+        columns=(*TRACE_HEADINGS, "traced iteration (ms)", "untraced TPOT (ms)", "overhead (%)", "source"),
+        rows=tuple(rows),
+    )
+
+
+def troubles(studies: Iterable[tuple[str, Study]], labels: pd.DataFrame) -> Table:
+    """Everything planned that does not count: failed and invalid cases, skips, cases not run yet; with reasons."""
+    rows: list[tuple[str, ...]] = []
+    for name, study in studies:
+        for case in study.cases[study.cases["outcome"] != "ok"].to_dict("records"):
+            rows.append((case["case"], str(case["outcome"]).upper(), str(case["reason"] or "no reason recorded"), name))
+        rows += [(case, "INVALID", reason, name) for case, reason in study.mislabelled().items()]
+        for skip in study.skips.to_dict("records"):
+            what = f"{engine_title(skip['engine'])}, {skip['model']}, TP{skip['tp']}, graphs {skip['graphs']}"
+            rows.append((what, "SKIPPED", str(skip["reason"]), name))
+        rows += [(case, "NOT RUN YET", "planned; its folder is not there", name) for case in study.pending]
+    for label in labels[labels["proof"] != "proven"].to_dict("records"):
+        rows.append((f"{label['case']}, batch {label['batch']}", _proof(label), label["reason"], label["study"]))
+    columns = ("case", "outcome", "reason", "source")
+    return Table(caption="What does not count, and why", columns=columns, rows=tuple(rows))
+
+
+def case(record: Record, source: str, doubts: Sequence[str]) -> CaseView:
+    """One case in full. doubts: why its traces void it; they turn the outcome of a case that ran into INVALID."""
+    asked, resolved = record["asked"], record.get("resolved") or {}
+    keys = [*asked, *(key for key in resolved if key not in asked)]
+    facts = [*record["host"].items(), ("started (UTC)", record.get("started_utc")), ("made by", record.get("made_by"))]
+    facts += [(f"phase: {phase} (s)", value) for phase, value in (record.get("phases_s") or {}).items()]
+    facts += [(f"environment: {name}", value) for name, value in (record.get("env") or {}).items()]
+    return CaseView(
+        name=record["name"],
+        source=source,
+        outcome="INVALID" if doubts and record["outcome"] == "ok" else record["outcome"],
+        reason="; ".join(doubts) or str(record.get("reason") or ""),
+        command=shlex.join(map(str, record["argv"])),
+        asked=tuple((key, _plain(asked.get(key)), _plain(resolved.get(key))) for key in keys),
+        facts=tuple((key, _plain(value)) for key, value in facts),
+        log_tail="\n".join(map(str, record.get("log_tail") or ())) if record["outcome"] != "ok" else "",
+    )
+
+
+def plain_lines(table: Table) -> list[str]:
+    """The table as aligned lines of plain text; what does not count says so at the end of its row."""
+    widths = [max(map(len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
+    lines = []
+    for row, void in [(table.columns, ""), *table.lines()]:
+        cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        lines.append(f"{cells}  EXCLUDED: {void}" if void else cells)
+    return lines
+
+
+def _configuration(row: dict[Any, Any]) -> tuple[str, ...]:
+    return engine_title(row["engine"]), str(row["model"]), str(row["batch"]), str(row["tp"])
+
+
+def _trace(row: dict[Any, Any]) -> tuple[str, ...]:
+    return (*_configuration(row), str(row["graphs"]), str(row["tracing"]))
+
+
+def _source(row: dict[Any, Any]) -> str:
+    return f"{row['study']}, {row['made_by']}"
+
+
+def _proof(row: dict[Any, Any]) -> str:
+    return "proven" if row["proof"] == "proven" else "REFUSED" if row["proof"] == "refused" else "INVALID"
+
+
+def _void(row: dict[Any, Any]) -> str:
+    return "" if row["proof"] == "proven" else f"{_proof(row)}: {row['reason']}"
+
+
+def _plain(value: object) -> str:
+    return NONE if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float) -> str:
+    if pd.isna(value):
+        return NONE
+    return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:#.3g}"
+
+
+def _count(value: float) -> str:
+    return "0" if pd.isna(value) else f"{value:.0f}"
+
+
+def _percent(ratio: float) -> str:
+    return NONE if pd.isna(ratio) else f"{100 * (ratio - 1):+.1f}"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return NONE if pd.isna(value) else f"{_number(value)} [{_number(low)}, {_number(high)}]"
