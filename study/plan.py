@@ -63,7 +63,8 @@ def obstacle(spec: Spec, model: Model, tp: int, gpu: Gpu, gpu_count: int) -> str
         return f"TP {tp} needs {tp} GPUs, there {'is' if gpu_count == 1 else 'are'} {gpu_count}"
     if spec.sequence_tokens > model.positions:
         return f"sequences of {spec.sequence_tokens} tokens are longer than the model's {model.positions} positions"
-    return shortfall(model, gpu, tp, max(spec.batches) * spec.sequence_tokens)
+    largest_batch = max(max(spec.batches_of(tracing)) for tracing in spec.tracing)
+    return shortfall(model, gpu, tp, largest_batch * spec.sequence_tokens)
 
 
 def waves(cases: Sequence[Case], gpu_count: int, *, parallel_starts: bool) -> tuple[tuple[Case, ...], ...]:
@@ -111,7 +112,7 @@ def _round(spec: Spec, runnable: Sequence[tuple[str, int]], tracing: str, repeat
             graphs=graphs,
             tracing=tracing,
             repeat=repeat,
-            batches=spec.batches,
+            batches=spec.batches_of(tracing),
             prompt_tokens=spec.prompt_tokens,
             output_tokens=spec.output_tokens,
             windows=spec.windows,

@@ -57,6 +57,9 @@ class Spec:
     tracing: tuple[str, ...] = field(
         metadata=_rule("kinds of start: off gives times, graph and node give traces", words=lambda: TRACING)
     )
+    traced_batches: tuple[int, ...] | None = field(
+        default=None, metadata=_rule("batch sizes of traced cases (default: batches)", minimum=1)
+    )
     seed: int = field(metadata=_rule("seed of the prompts", minimum=0))
     timeout_s: int = field(metadata=_rule("seconds after which a case has failed", minimum=1, flag="timeout"))
     parallel_starts: bool = field(metadata=_rule("start cases on disjoint GPUs together; measure one at a time"))
@@ -77,6 +80,10 @@ class Spec:
         """The longest sequence that a case decodes, prompt included."""
         traced_tokens = self.traced_steps if set(self.tracing) - {"off"} else 0
         return self.prompt_tokens + max(self.output_tokens, traced_tokens)
+
+    def batches_of(self, tracing: str) -> tuple[int, ...]:
+        """The batch sizes that a kind of start measures."""
+        return self.batches if tracing == "off" else self.traced_batches or self.batches
 
     def as_json(self) -> dict[str, Any]:
         """The study as plain JSON values, equal to what json.loads gives back; paths as text, `python` as a table."""

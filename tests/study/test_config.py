@@ -28,13 +28,13 @@ def test_every_study_that_ships_loads(name):
 def test_the_llama3_8b_study_is_the_full_matrix():
     spec = config.load("llama3-8b")
     assert (spec.engines, spec.models, spec.tp) == (("vllm", "sglang"), ("llama3-8b",), (1, 2, 4, 8))
-    assert (spec.graphs, spec.batches) == (("on", "off"), (1, 16))
+    assert (spec.graphs, spec.batches, spec.batches_of("node")) == (("on", "off"), (1, 16), (1,))
     assert (spec.tracing, spec.repeats, spec.traced_repeats) == (("off", "node"), 3, 1)
 
 
 def test_the_default_study_names_every_key_that_needs_a_value():
     text = config.find("default").read_text(encoding="utf-8")
-    optional = {"out", "checkpoint", "gpu", "gpu_count", "python"}
+    optional = {"traced_batches", "out", "checkpoint", "gpu", "gpu_count", "python"}
     assert {key for key in rules() if f"\n{key} = " in f"\n{text}"} == set(rules()) - optional
 
 

@@ -24,8 +24,8 @@ def test_every_key_of_a_study_has_a_flag_with_help():
 
 FLAGS = """
 --study llama3-8b --engines sglang --models qwen2-7b,llama3-8b --tp 1,4 --graphs off --batches 2 --tracing graph
---prompt-tokens 3 --output-tokens 4 --windows 5 --repeats 6 --traced-repeats 7 --traced-steps 80 --out o --seed 9
---vllm-python v/python --sglang-python s/python --nsys n/nsys --gpu h100 --gpu-count 2 --timeout 10
+--traced-batches 3,4 --prompt-tokens 3 --output-tokens 4 --windows 5 --repeats 6 --traced-repeats 7 --traced-steps 80
+--out o --seed 9 --vllm-python v/python --sglang-python s/python --nsys n/nsys --gpu h100 --gpu-count 2 --timeout 10
 --parallel-starts --dry-run --live --retry-failed
 """
 ARGV = FLAGS.split()
@@ -42,6 +42,7 @@ def test_every_flag_reaches_its_place():
     )
     assert (spec.batches, spec.prompt_tokens, spec.output_tokens, spec.windows) == ((2,), 3, 4, 5)
     assert (spec.repeats, spec.traced_repeats, spec.traced_steps, spec.tracing) == (6, 7, 80, ("graph",))
+    assert spec.traced_batches == (3, 4)
     assert (spec.out, spec.seed, spec.timeout_s, spec.parallel_starts) == (Path("o"), 9, 10, True)
     assert (spec.gpu, spec.gpu_count) == ("h100", 2)
     assert spec.python == (("vllm", Path("v/python")), ("sglang", Path("s/python")))

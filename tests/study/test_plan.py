@@ -61,6 +61,14 @@ def test_the_largest_batch_must_have_room_for_its_kv_cache():
     assert reasons["qwen2-72b", 2].startswith(f"KV cache does not fit: {32 * 640} tokens needed")
 
 
+def test_traced_cases_may_have_batches_of_their_own():
+    spec = replace(SPEC, batches=(1, 16), traced_batches=(4,))
+    cases = plan(spec, find("h200"), 8).cases
+    assert {(case.tracing, case.batches) for case in cases} == {("off", (1, 16)), ("node", (4,))}
+    large = replace(SPEC, models=("qwen2-72b",), tp=(2,), traced_batches=(32,))
+    assert plan(large, find("a800"), 8).skips[0].reason.startswith(f"KV cache does not fit: {32 * 640} tokens needed")
+
+
 def test_sequences_longer_than_the_model_knows_are_skipped():
     spec = replace(SPEC, prompt_tokens=8192 - 128)
     assert plan(spec, find("h200"), 8).skips == ()

@@ -14,7 +14,7 @@ from study.spec import Spec, rules
 
 @pytest.fixture
 def spec() -> Spec:
-    return config.load("llama3-8b")
+    return config.load()
 
 
 def test_every_key_says_what_it_means():
