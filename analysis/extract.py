@@ -65,6 +65,7 @@ class Activity:
     calls: pd.DataFrame
     ranges: pd.DataFrame
     left_out: pd.DataFrame
+    """What a recording says was left out of it; empty for an export."""
     graph_tracing: str
     """How graphs were recorded: "node", "graph" (launches only), "unseen" (calls only), "none" where no graph ran."""
     stray_operations: int
@@ -251,7 +252,8 @@ def _ranges(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:
 
 def _left_out(source: Source) -> pd.DataFrame:
     rows = source.texts(LEFT_OUT, ("table_name", "name", "rows", "time_ns"))
-    return pd.DataFrame(rows, columns=["table_name", "name", "rows", "time_ns"])
+    found = pd.DataFrame(rows, columns=["table_name", "name", "rows", "time_ns"])
+    return found.assign(rows=pd.to_numeric(found["rows"]), time_ns=pd.to_numeric(found["time_ns"]))
 
 
 def _version(source: Source) -> str:

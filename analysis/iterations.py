@@ -16,8 +16,11 @@ from analysis.extract import Activity
 from analysis.intervals import Ints, Mask, latest_end_before
 
 # An iteration's last layers differ a little from step to step, a lag of one layer matches clearly worse.
-_MATCH_TOLERANCE = 0.004
+_MATCH_TOLERANCE = 0.01
 _MATCH_LEAST = 0.8
+# Operations over which a match is judged: more than one iteration of any model here, so that no stretch lies
+# between two ends of iterations, where a lag of one layer would match as well.
+_STRETCH = 2048
 # Profiler start and prefill end within the first four; the first rank to stop ends the capture for all.
 _DROPPED_FIRST, _DROPPED_LAST = 4, 1
 _WHY_DROPPED = "profiler start and prefill (first 4), end of the capture (last 1)"
@@ -100,7 +103,7 @@ def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
     lags, counts = np.unique(distances, return_counts=True)
     lags = lags[(counts > 1) & (lags <= len(tokens) // 2)]
     steady = tokens[len(tokens) // 4 :]  # prefill comes first, and its layers match each other
-    matches = np.array([np.mean(steady[lag:] == steady[: len(steady) - lag]) for lag in lags])
+    matches = np.array([_typical_match(steady[lag:] == steady[: len(steady) - lag]) for lag in lags])
     if not len(lags) or matches.max() < _MATCH_LEAST:
         best = f"; the best lag matches {matches.max():.0%}" if len(lags) else ""
         raise TraceError(
@@ -109,6 +112,17 @@ def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
         )
     at = int(np.flatnonzero(matches >= matches.max() - _MATCH_TOLERANCE)[0])
     return int(lags[at]), float(matches[at])
+
+
+def _typical_match(same: Mask) -> float:
+    """The share of equal operations in the median stretch.
+
+    Not over the whole: every 16 tokens or so a step has an operation more (a new block of KV cache), which shifts
+    all that follows by one and would make 16 steps look like the better period.
+    """
+    stretch = min(_STRETCH, max(len(same) // 4, 1))
+    whole = same[: len(same) // stretch * stretch]
+    return float(np.median(whole.reshape(-1, stretch).mean(axis=1)))
 
 
 def _anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int:

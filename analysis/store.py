@@ -64,7 +64,12 @@ class Export:
         if excluding:
             where = f' WHERE "{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
         rows = self.database.execute(f'SELECT {", ".join(terms)} FROM "{table}"{where}')
-        values = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, len(terms))
+        try:
+            values = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, len(terms))
+        except (TypeError, ValueError) as error:
+            raise TraceError(
+                f"table {table} has a value that is not an integer ({error}); export the report again"
+            ) from error
         return {name: np.ascontiguousarray(values[:, at]) for at, name in enumerate(wanted)}
 
     def texts(self, table: str, wanted: tuple[str, ...]) -> list[tuple[str | None, ...]]:

@@ -67,7 +67,7 @@ LEFT_OUT = _columns(
     ("table_name", "str", "the table of the export that rows were left out of"),
     ("name", "str", "the API function, or `*` for the table as a whole"),
     ("rows", "int64", "how many rows"),
-    ("time_ns", "int64", "their summed duration"),
+    ("time_ns", "Int64", "their summed duration, NA where they have none"),
 )
 ITERATIONS = _columns(
     ("rank", "int64", "row of `ranks`"),
