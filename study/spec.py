@@ -126,6 +126,11 @@ class Case:
     checkpoint: str | None = None
 
     @property
+    def context_tokens(self) -> int:
+        """Context length that an engine needs: the longest sequence, with room for the settling steps of a trace."""
+        return self.prompt_tokens + max(self.output_tokens, self.traced_steps) + 64
+
+    @property
     def name(self) -> str:
         """The folder name of the case; equal names mean the same configuration."""
         return f"{self.model}_{self.engine}_tp{self.tp}_graphs-{self.graphs}_trace-{self.tracing}_r{self.repeat}"

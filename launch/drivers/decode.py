@@ -7,6 +7,7 @@ JSON lines to the events file; the parent process decides what to do about it.
 import argparse
 import importlib
 import json
+import os
 import random
 import signal
 import sys
@@ -63,7 +64,7 @@ def _emitter(path: Path) -> Callable[..., None]:
 
 
 def _run(args: argparse.Namespace, emit: Callable[..., None]) -> None:
-    emit("phase", phase="starting")
+    emit("phase", phase="starting", pid=os.getpid())
     engine = importlib.import_module(f"{args.engine}_offline").Engine(args.engine_args)
     try:
         emit("resolved", **engine.resolved())

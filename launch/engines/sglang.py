@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from study.fit import MEMORY_UTILISATION
 from study.spec import Case
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
-MEMORY_FRACTION = 0.85
 
 
 def options(case: Case, model_path: str) -> dict[str, Any]:
@@ -13,9 +13,9 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
     common = {
         "model_path": model_path,
         "tp_size": case.tp,
-        "context_length": 4096,
+        "context_length": max(4096, case.context_tokens),
         "max_running_requests": max(case.batches),
-        "mem_fraction_static": MEMORY_FRACTION,
+        "mem_fraction_static": MEMORY_UTILISATION,
         "chunked_prefill_size": 8192,
         "sampling_backend": "pytorch",
         "disable_radix_cache": True,

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from study.fit import MEMORY_UTILISATION
 from study.spec import Case
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
-MEMORY_FRACTION = 0.85
 
 
 def options(case: Case, model_path: str) -> dict[str, Any]:
@@ -15,10 +15,10 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
     common = {
         "model": model_path,
         "tensor_parallel_size": case.tp,
-        "max_model_len": 4096,
+        "max_model_len": max(4096, case.context_tokens),
         "max_num_seqs": sequences,
         "max_num_batched_tokens": max(8192, sequences * case.prompt_tokens),
-        "gpu_memory_utilization": MEMORY_FRACTION,
+        "gpu_memory_utilization": MEMORY_UTILISATION,
         "enable_prefix_caching": False,
         "seed": case.seed,
         "profiler_config": {"profiler": "cuda"},

@@ -1,0 +1,65 @@
+"""What this host has: GPUs, driver, CPU, and the versions inside an engine's environment."""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_PROBE = """
+import importlib.metadata as m, json, sys
+print(json.dumps({"python": sys.version.split()[0], **{p: m.version(p) for p in sys.argv[1:]}}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostGpu:
+    """One GPU as nvidia-smi names it; memory in GiB."""
+
+    name: str
+    memory_gib: float
+    driver: str
+
+
+@cache
+def gpus() -> tuple[HostGpu, ...]:
+    """The GPUs of this host in the order of nvidia-smi; empty where there is none or no driver."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    rows = (line.split(", ") for line in _output(query).splitlines() if line.count(", ") == 2)
+    return tuple(HostGpu(name=name, memory_gib=float(mib) / 1024, driver=driver) for name, mib, driver in rows)
+
+
+@cache
+def engine_versions(python: str, package: str) -> dict[str, str] | None:
+    """Versions that an engine's interpreter sees (keys python, PACKAGE, torch), or None where it lacks the package."""
+    shown = _output([python, "-c", _PROBE, package, "torch"])
+    try:
+        versions: dict[str, str] = json.loads(shown.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        return None
+    return versions
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def python() -> str:
+    """This interpreter."""
+    return sys.executable
+
+
+def _output(argv: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,78 @@
+"""The exact command lines of a case: pure functions, shown by a dry run and recorded as they were run."""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch import nsys
+from launch.engines import ENGINES
+from study.models import Model, config_path
+from study.spec import Case
+
+DRIVER = Path("launch/drivers/decode.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What a study runs with: an interpreter an engine, nsys, and how long silence may last (seconds)."""
+
+    pythons: Mapping[str, str]
+    nsys: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command line with the variables set for it."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def shell(self) -> str:
+        """The command as a line to paste."""
+        return shlex.join(["env", *(f"{name}={value}" for name, value in self.env.items()), *self.argv])
+
+
+def run(case: Case, *, tools: Tools, model: Model, folder: Path, gpus: Sequence[int], go: Path | None) -> Command:
+    """The command that runs a case in `folder` on the GPUs named; `go` holds the measurement back until it exists."""
+    checkpoint = case.checkpoint or os.path.relpath(config_path(case.model).parent)
+    options = ENGINES[case.engine].options(case, checkpoint)
+    driver = [
+        tools.pythons[case.engine],
+        os.path.relpath(Path(__file__).parents[1] / DRIVER),
+        *("--engine", case.engine),
+        *("--engine-args", json.dumps(options, separators=(",", ":"))),
+        *("--batches", ",".join(map(str, case.batches))),
+        *("--prompt-tokens", str(case.prompt_tokens)),
+        *("--output-tokens", str(case.output_tokens)),
+        *("--windows", str(0 if traced(case) else case.windows)),
+        *("--traced-steps", str(case.traced_steps if traced(case) else 0)),
+        *("--vocabulary", str(model.vocab)),
+        *("--seed", str(case.seed)),
+        *("--events", str(folder / "events.jsonl")),
+        *(("--go", str(go)) if go else ()),
+    ]
+    env = {**ENGINES[case.engine].ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
+    if not traced(case):
+        return Command(argv=tuple(driver), env=env)
+    wrapped = nsys.profile(
+        driver, nsys=tools.nsys, output=folder / "trace", tracing=case.tracing, windows=len(case.batches)
+    )
+    return Command(argv=tuple(wrapped), env=env)
+
+
+def exports(case: Case, *, tools: Tools, folder: Path) -> tuple[tuple[int, Path, list[str]], ...]:
+    """For each batch of a traced case: the batch, the SQLite file, and the command that makes it."""
+    if not traced(case):
+        return ()
+    found = zip(case.batches, nsys.reports(folder / "trace", len(case.batches)), strict=True)
+    files = [(batch, folder / f"trace_b{batch}.sqlite", report) for batch, report in found]
+    return tuple((batch, sqlite, nsys.export(report, sqlite, nsys=tools.nsys)) for batch, sqlite, report in files)
+
+
+def traced(case: Case) -> bool:
+    """Whether nsys is attached."""
+    return case.tracing != "off"

@@ -1,0 +1,79 @@
+"""What became of a case: exported, proven, or failed, and for which reason in the user's words."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import TraceError
+from analysis.summary import summarise
+from analysis.validity import contradictions
+from launch.process import run_to_end
+from study import commands, record
+from study.commands import Tools
+from study.spec import Case
+
+LOG_LINES = 25
+EXPORT_TIMEOUT_S = 900.0
+OUT_OF_MEMORY = ("out of memory", "outofmemory", "no available memory for the cache blocks", "not enough memory")
+
+
+def raised(kind: str, message: str, phase: str) -> str:
+    """The reason when the engine raised an exception."""
+    first = message.strip().splitlines()[0] if message.strip() else kind
+    if any(words in f"{kind} {message}".lower() for words in OUT_OF_MEMORY):
+        return f"out of memory while {phase}: {first}"
+    if phase == "starting":
+        return f"load error: {kind}: {first}"
+    return f"engine error while {phase}: {kind}: {first}"
+
+
+def ended(exit_code: int, phase: str) -> str:
+    """The reason when the process ended without a word."""
+    how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"crash: the engine ended with {how} while {phase}"
+
+
+def log_tail(log: Path) -> list[str]:
+    """The last lines of an engine's log."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 64_000))
+        return file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
+
+
+def export(case: Case, *, tools: Tools, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
+    """Export every capture window. Returns the record's list of traces, and a failure's reason or None."""
+    traces: list[dict[str, Any]] = []
+    for batch, sqlite, argv in commands.exports(case, tools=tools, folder=folder):
+        report = Path(argv[-1])
+        if not report.exists():
+            return traces, f"nsys wrote no {report.name}: no capture window was opened, or nsys was stopped before it"
+        code = run_to_end(argv, log=folder / "engine.log", timeout_s=EXPORT_TIMEOUT_S)
+        if code != 0 or not sqlite.exists():
+            return traces, f"nsys export of {report.name} failed (exit code {code})"
+        traces.append({"batch": batch, "file": sqlite.name})
+    return traces, None
+
+
+def outcome(
+    case: Case,
+    failure: str | None,
+    resolved: Mapping[str, Any],
+    traces: Sequence[Mapping[str, Any]],
+    folder: Path,
+) -> tuple[str, str | None]:
+    """`ok`, `failed` or `invalid`, with the reason: a case is ok only when nothing contradicts its label."""
+    if failure:
+        return "failed", failure
+    if resolved.get("graphs") not in (None, case.graphs):
+        return "invalid", f"graphs {case.graphs} was asked, but the engine resolved graphs {resolved['graphs']}"
+    for trace in traces:
+        try:
+            summary = summarise(folder / trace["file"])
+        except TraceError as error:
+            return "invalid", f"batch {trace['batch']}: {error}"
+        against = contradictions({"asked": record.asked(case)}, summary)
+        if against:
+            return "invalid", f"batch {trace['batch']}: " + "; ".join(against)
+    return "ok", None

@@ -1,0 +1,61 @@
+"""Whether this host can run a study live, with what, and what each record says of the host."""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from launch import host, install, nsys
+from study.commands import Tools, traced
+from study.spec import Case, Spec
+
+
+def tools(spec: Spec, nsys_path: Path | None) -> Tools:
+    """The programs a study runs with, whether they are there or not."""
+    return Tools(
+        pythons={engine: _python(spec, engine) for engine in spec.engines},
+        nsys=str(nsys_path or install.nsys_path() or "nsys"),
+        timeout_s=spec.timeout_s,
+    )
+
+
+def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
+    """What a live run lacks here, each with how to get it; empty when nothing does."""
+    found = []
+    if not host.gpus():
+        found.append("no NVIDIA GPU (nvidia-smi lists none): use a GPU host")
+    if set(spec.tracing) - {"off"} and nsys.version(tools.nsys) is None:
+        found.append("no nsys: python -m launch.install nsys")
+    for engine, python in tools.pythons.items():
+        if host.engine_versions(python, engine) is None:
+            found.append(f"no {engine}: python -m launch.install {engine}, then --{engine}-python PATH")
+    return tuple(found)
+
+
+def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str, Any]:
+    """The host as a case's record describes it; nothing in it names the machine or its user."""
+    gpus = host.gpus()
+    versions = host.engine_versions(tools.pythons[case.engine], case.engine) or {}
+    name = gpus[0].name if gpus else "no GPU"
+    return {
+        "label": f"{len(gpus)}x {name}",
+        "gpu_name": name,
+        "gpu_count": len(gpus),
+        "driver": gpus[0].driver if gpus else None,
+        "cuda": resolved.get("cuda"),
+        "nsys": nsys.version(tools.nsys) if traced(case) else None,
+        "python": versions.get("python"),
+        "torch": resolved.get("torch") or versions.get("torch"),
+        "engine_version": resolved.get("engine_version") or versions.get(case.engine),
+        "cpu": host.cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _python(spec: Spec, engine: str) -> str:
+    named = spec.python_of(engine)
+    usual = Path(f".venv-{engine}/bin/python")
+    return str(named or (usual if usual.exists() else sys.executable))

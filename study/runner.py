@@ -1,0 +1,197 @@
+"""Runs cases: starts a wave of engines together, measures them one at a time, and turns each into a folder."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from launch.process import Child
+from study import commands, judge, record
+from study.commands import Command, Tools
+from study.models import Model
+from study.plan import devices
+from study.progress import Progress
+from study.record import StudyFolder
+from study.spec import Case
+
+POLL_S = 0.1
+
+
+@dataclass(kw_only=True)
+class Attempt:
+    """One case while it runs: its process, and what its driver has reported so far."""
+
+    case: Case
+    folder: Path
+    command: Command
+    go: Path | None
+    child: Child
+    started_utc: str
+    phase: str = "starting"
+    phase_since_s: float = field(default_factory=time.monotonic)
+    heard_s: float = field(default_factory=time.monotonic)
+    phases_s: dict[str, float] = field(default_factory=dict)
+    resolved: dict[str, Any] = field(default_factory=dict)
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    done: bool = False
+
+    def enter(self, phase: str) -> None:
+        """Close the books of one phase and open the next."""
+        now = time.monotonic()
+        self.phases_s[self.phase] = round(self.phases_s.get(self.phase, 0.0) + now - self.phase_since_s, 3)
+        self.phase, self.phase_since_s = phase, now
+
+
+class Runner:
+    """Runs waves of cases into a study folder. Use as a context manager: leaving it leaves no process behind."""
+
+    def __init__(
+        self,
+        *,
+        folder: StudyFolder,
+        tools: Tools,
+        models: Mapping[str, Model],
+        host: Callable[[Case, Mapping[str, Any]], Mapping[str, Any]],
+        progress: Progress,
+    ) -> None:
+        """`host` gives the record's facts about the machine for a case and what its engine resolved."""
+        self._folder, self._tools, self._models, self._host, self._progress = folder, tools, models, host, progress
+        self._running: list[Attempt] = []
+        self._finishing: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor(max_workers=4)
+
+    def __enter__(self) -> "Runner":
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop what runs and drop what is half made."""
+        for attempt in self._running:
+            attempt.child.stop()
+            self._folder.discard(attempt.case)
+        self._settle()
+        self._pool.shutdown()
+
+    def run(self, wave: Sequence[Case]) -> None:
+        """Start the engines of a wave on disjoint GPUs, then measure one after the other while the rest idle."""
+        for case, gpus in zip(wave, devices(wave), strict=True):
+            self._start(case, gpus=gpus, held=len(wave) > 1)
+        for attempt in list(self._running):
+            self._follow(attempt, until=lambda attempt: attempt.phase != "starting")
+        self._settle()  # exports of the wave before would disturb a measurement
+        for attempt in list(self._running):
+            if attempt.go:
+                attempt.go.touch()
+            self._follow(attempt, until=lambda attempt: False)
+            self._end(attempt)
+
+    def settle(self) -> None:
+        """Wait until every case that has ended lies in its folder."""
+        self._settle()
+
+    def _start(self, case: Case, *, gpus: Sequence[int], held: bool) -> None:
+        folder = self._folder.begin(case)
+        go = folder / "go" if held else None
+        command = commands.run(case, tools=self._tools, model=self._models[case.model], folder=folder, gpus=gpus, go=go)
+        self._progress.phase(case, "starting")
+        child = Child(
+            command.argv,
+            env={**os.environ, **command.env},
+            log=folder / "engine.log",
+            events=folder / "events.jsonl",
+        )
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._running.append(Attempt(case=case, folder=folder, command=command, go=go, child=child, started_utc=now))
+
+    def _follow(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> None:
+        while not attempt.failure:
+            exited = attempt.child.exit_code()  # asked before the events are read, so that none is missed
+            for event in attempt.child.events():
+                self._take(attempt, event)
+            if exited is not None:
+                attempt.failure = attempt.failure or (None if attempt.done else judge.ended(exited, attempt.phase))
+                return
+            if until(attempt):
+                return
+            silent_s = time.monotonic() - attempt.heard_s
+            if silent_s > self._tools.timeout_s:
+                attempt.failure = f"time-out: nothing heard for {silent_s:.0f} s while {attempt.phase}"
+            time.sleep(POLL_S)
+
+    def _take(self, attempt: Attempt, event: Mapping[str, Any]) -> None:
+        attempt.heard_s = time.monotonic()
+        kind = event["event"]
+        fields = {key: value for key, value in event.items() if key not in ("event", "time_s")}
+        if kind == "phase":
+            attempt.enter(fields["phase"])
+            self._progress.phase(attempt.case, attempt.phase, batch=fields.get("batch"))
+        elif kind == "resolved":
+            attempt.resolved = fields
+        elif kind == "window":
+            attempt.windows.append({**fields, "tpot_ms": fields["seconds"] / fields["tokens"] * 1e3})
+        elif kind == "error":
+            attempt.failure = judge.raised(fields["kind"], fields["message"], attempt.phase)
+        elif kind == "done":
+            attempt.done = True
+            attempt.enter("stopping")
+
+    def _end(self, attempt: Attempt) -> None:
+        attempt.child.stop()
+        attempt.enter("exporting")
+        self._running.remove(attempt)
+        self._finishing.append(self._pool.submit(self._finish, attempt))
+
+    def _settle(self) -> None:
+        finishing, self._finishing = self._finishing, []
+        for future in finishing:
+            future.result()
+
+    def _finish(self, attempt: Attempt) -> None:
+        """Export, prove the label, write the record."""
+        case, folder = attempt.case, attempt.folder
+        traces: list[dict[str, Any]] = []
+        if not attempt.failure:
+            self._progress.phase(case, "exporting")
+            traces, attempt.failure = judge.export(case, tools=self._tools, folder=folder)
+        attempt.enter("recording")
+        host = self._host(case, attempt.resolved)
+        _write_samples(folder / "samples.csv", attempt.windows)
+        outcome, reason = judge.outcome(case, attempt.failure, attempt.resolved, traces, folder)
+        tail = judge.log_tail(folder / "engine.log")
+        for leftover in ("events.jsonl", "go"):
+            (folder / leftover).unlink(missing_ok=True)
+        content = {
+            "outcome": outcome,
+            "reason": reason,
+            "log_tail": [] if outcome == "ok" else tail,
+            "made_by": "study.sweep",
+            "asked": record.asked(case),
+            "resolved": attempt.resolved,
+            "argv": list(attempt.command.argv),
+            "env": record.kept_environment({**os.environ, **attempt.command.env}),
+            "host": dict(host),
+            "started_utc": attempt.started_utc,
+            "phases_s": attempt.phases_s,
+            "files": {
+                "log": "engine.log",
+                "samples": "samples.csv" if attempt.windows else None,
+                "traces": traces,
+            },
+        }
+        self._folder.finish(case, content)
+        self._progress.finished(case, outcome, reason, attempt.windows)
+
+
+def _write_samples(path: Path, windows: Sequence[Mapping[str, Any]]) -> None:
+    if not windows:
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["batch", "window", "tokens", "seconds", "tpot_ms"])
+        writer.writeheader()
+        writer.writerows(windows)

@@ -1,0 +1,49 @@
+"""vLLM's names, played by the stand-in."""
+
+from types import SimpleNamespace
+
+import standin
+
+KNOWN = {
+    "model", "tensor_parallel_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
+    "gpu_memory_utilization", "enable_prefix_caching", "seed", "profiler_config", "load_format",
+    "skip_tokenizer_init", "enforce_eager", "compilation_config",
+}  # fmt: skip
+
+
+class SamplingParams:
+    def __init__(self, *, max_tokens, ignore_eos, detokenize, temperature):
+        self.max_tokens = max_tokens
+
+
+class LLM:
+    def __init__(self, **options):
+        standin.refuse_unknown(options, KNOWN)
+        wrong = standin.fault("start") == "wrong-graphs"
+        eager = options.get("enforce_eager", False) != wrong
+        sizes = options.get("compilation_config", {}).get("cudagraph_capture_sizes")
+        self.llm_engine = SimpleNamespace(
+            engine_core=SimpleNamespace(shutdown=lambda: None),
+            vllm_config=SimpleNamespace(
+                compilation_config=SimpleNamespace(
+                    cudagraph_mode=SimpleNamespace(name="NONE" if eager else "FULL_AND_PIECEWISE"),
+                    cudagraph_capture_sizes=sizes,
+                    mode=SimpleNamespace(name="NONE" if eager else "VLLM_COMPILE"),
+                ),
+                parallel_config=SimpleNamespace(tensor_parallel_size=options["tensor_parallel_size"]),
+                scheduler_config=SimpleNamespace(max_num_seqs=options["max_num_seqs"]),
+                cache_config=SimpleNamespace(num_gpu_blocks=100, block_size=16),
+                model_config=SimpleNamespace(dtype="bfloat16"),
+            ),
+        )
+
+    def generate(self, prompts, sampling, use_tqdm):
+        standin.decode(sampling.max_tokens)
+        ids = SimpleNamespace(token_ids=[0] * sampling.max_tokens)
+        return [SimpleNamespace(outputs=[ids]) for _ in prompts]
+
+    def start_profile(self):
+        standin.capture("start")
+
+    def stop_profile(self):
+        standin.capture("stop")
