@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis import extract
+from analysis.errors import TraceError
 from launch import install, packages
 from study.errors import StudyError
 
@@ -149,15 +151,27 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_the_real_nsys_records_nvtx_without_a_gpu(real_nsys: Path, tmp_path: Path) -> None:
-    report, sqlite = tmp_path / "steps.nsys-rep", tmp_path / "steps.sqlite"
+@pytest.fixture(scope="module")
+def nvtx_only(real_nsys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of the real nsys in which a program without a GPU named its NVTX domain."""
+    folder = tmp_path_factory.mktemp("nvtx")
+    report, sqlite = folder / "named.nsys-rep", folder / "named.sqlite"
     profile = [real_nsys, "profile", "-t", "nvtx", "--sample=none", "--cpuctxsw=none", f"--output={report}"]
     subprocess.run([*profile, sys.executable, "-c", NAMED], check=True, capture_output=True, timeout=120)
     export = [real_nsys, "export", "--type=sqlite", f"--output={sqlite}", report]
     subprocess.run(export, check=True, capture_output=True, timeout=120)
-    with contextlib.closing(sqlite3.connect(sqlite)) as connection:
+    return sqlite
+
+
+def test_the_real_nsys_records_nvtx_without_a_gpu(nvtx_only: Path) -> None:
+    with contextlib.closing(sqlite3.connect(nvtx_only)) as connection:
         rows = connection.execute("SELECT text FROM NVTX_EVENTS WHERE text IS NOT NULL").fetchall()
     assert ("steps of a study",) in rows
+
+
+def test_a_real_trace_without_a_gpu_is_refused_for_its_missing_kernels(nvtx_only: Path) -> None:
+    with pytest.raises(TraceError, match="no CUDA activity"):
+        extract.read(nvtx_only)
 
 
 def _executable(path: Path, line: str = "true") -> Path:
