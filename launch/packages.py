@@ -14,7 +14,8 @@ from pathlib import Path
 from study.errors import StudyError
 
 NAMES = ("nsight-systems", "nsight-systems-target")
-LIBRARIES = {"libssh.so.4": "libssh-4", "libpfm.so.4": "libpfm4"}  # what nsys's importer loads: the package that has it
+# What nsys and its importer load from the system, and the package that has it.
+LIBRARIES = {"libelf.so.1": "libelf1", "libssh.so.4": "libssh-4", "libpfm.so.4": "libpfm4"}
 BY_HAND = (
     "install the Nsight Systems command line from NVIDIA's download page 'Nsight Systems - Get Started', "
     "then put its nsys on PATH or name it: NSYS=/path/to/nsys"

@@ -9,7 +9,7 @@ import pytest
 from launch import install
 
 ROOT = Path(__file__).resolve().parents[1]
-GENERATED = {"__pycache__", "out"}
+GENERATED = ("__pycache__", "out", ".egg-info")
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +25,9 @@ def tracked() -> tuple[Path, ...]:
         names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
         files = [Path(name) for name in names if name]
     except (OSError, subprocess.CalledProcessError):
-        files = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file()]
-        files = [path for path in files if not GENERATED & set(path.parts) and not path.parts[0].startswith(".venv")]
+        visible = [path for path in ROOT.iterdir() if not path.name.startswith(".")]
+        files = [path.relative_to(ROOT) for top in visible for path in (top, *top.rglob("*"))]
+        files = [path for path in files if not any(part.endswith(GENERATED) for part in path.parts)]
     return tuple(file for file in files if (ROOT / file).is_file())
 
 
