@@ -1,0 +1,43 @@
+import pandas as pd
+
+from analysis.plots.iteration_time import draw
+
+
+def starts(made_by="study.sweep", study="here", tp=1, off=(8.0, 10.0, 12.0), on=(4.0, 5.0, 6.0)):
+    rows = [("off", time_ms) for time_ms in off] + [("on", time_ms) for time_ms in on]
+    frame = pd.DataFrame(rows, columns=["graphs", "tpot_ms"])
+    return frame.assign(made_by=made_by, study=study, tp=tp, engine="vllm")
+
+
+def points(figure):
+    return [line for line in figure.axes[0].get_lines() if line.get_linestyle() == "None" and line.get_zorder() == 3]
+
+
+def gains(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_every_engine_start_is_a_point():
+    assert [list(line.get_ydata()) for line in points(draw(starts(), mark="m"))] == [[8, 10, 12], [4, 5, 6]]
+
+
+def test_the_gain_of_the_medians_is_written_between_them():
+    assert gains(draw(starts(), mark="m")) == ["2.0x"]
+
+
+def test_one_half_alone_is_drawn_without_a_gain():
+    figure = draw(starts(on=()), mark="m")
+    assert (len(points(figure)), gains(figure)) == (1, [])
+
+
+def test_what_something_else_made_is_open_and_in_the_legend():
+    both = pd.concat([starts(), starts(made_by="probe script", study="there", tp=8)])
+    figure = draw(both, mark="m")
+    assert [line.get_markerfacecolor() == "white" for line in points(figure)] == [False, False, True, True]
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["graphs off", "graphs on", "here, made by study.sweep", "there, made by probe script"]
+
+
+def test_the_sweep_gives_the_gain_where_both_measured_a_size():
+    both = pd.concat([starts(made_by="probe script", study="a", off=(40.0,)), starts(study="z")])
+    assert gains(draw(both, mark="m")) == ["2.0x"]

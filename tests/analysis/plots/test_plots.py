@@ -1,0 +1,96 @@
+"""What every figure promises: a newcomer in analysis/plots is held to it without being named here."""
+
+import importlib
+import pkgutil
+from itertools import combinations
+
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from analysis import figures, plots
+
+NAMES = [module.name for module in pkgutil.iter_modules(plots.__path__)]
+UNITS = ("(ms)", ", ms", "(us)", "(ratio)", "(GPUs)", "(GiB)", "(%)", "(count)")
+# A value for each row of a column that a figure may ask for, by the column's name.
+ROWS = [
+    (engine, tp, graphs, rank)
+    for engine in ("vllm", "sglang")
+    for tp in (1, 2)
+    for graphs in ("off", "on")
+    for rank in (0, 1)
+]
+COLUMNS = {
+    "study": ["here"] * 16,
+    "made_by": ["study.sweep"] * 16,
+    "engine": [row[0] for row in ROWS],
+    "tp": [row[1] for row in ROWS],
+    "graphs": [row[2] for row in ROWS],
+    "rank": [row[3] for row in ROWS],
+    "case": [f"{engine}{tp}{graphs}" for engine, tp, graphs, _ in ROWS],
+    "batch": [1] * 16,
+    "tpot_ms": [8.0 + index for index in range(16)],
+    "gap_us": [0.0, 20.0] * 8,
+    "share_ratio": [0.0, 1.0] * 8,
+}
+
+
+@pytest.fixture(params=NAMES)
+def module(request):
+    return importlib.import_module(f"analysis.plots.{request.param}")
+
+
+@pytest.fixture
+def frame(module):
+    return pd.DataFrame({column: COLUMNS[column] for column in module.COLUMNS})
+
+
+def test_the_folder_holds_figures():
+    assert {"iteration_time", "launch_gaps"} <= set(NAMES)
+
+
+def test_every_axis_is_labelled_with_its_unit(module, frame):
+    figure = module.draw(frame, mark="RECORDED")
+    labels = [label for axes in figure.axes for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
+    assert len(labels) >= 2
+    assert [label for label in labels if not label.endswith(UNITS)] == []
+    assert all(axes.get_title() for axes in figure.axes)
+
+
+def test_the_mark_is_in_the_figure(module, frame):
+    texts = [text.get_text() for text in module.draw(frame, mark="RECORDED on a host").texts]
+    assert "RECORDED on a host" in texts
+
+
+def test_equal_data_give_equal_files(module, frame):
+    first, second = (module.draw(frame, mark="m") for _ in range(2))
+    assert figures.png(first) == figures.png(second)
+    assert figures.svg_uri(first, "n") == figures.svg_uri(second, "n")
+
+
+def test_the_data_are_left_alone(module, frame):
+    before = frame.copy()
+    module.draw(frame, mark="m")
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_off_and_on_differ_in_more_than_colour(module, frame):
+    figure = module.draw(frame, mark="m")
+    styles = {line.get_label(): line.get_linestyle() for line in figure.legends[0].get_lines()}
+    assert styles["graphs off"] != styles["graphs on"]
+
+
+def test_no_text_overlaps_another_or_leaves_the_figure(module, frame):
+    mark = "\n".join(
+        ["RECORDED 2026-11-21 on 8x NVIDIA H200 (h200x8-2026-11-21): driver 580.159.04, CUDA 13.0" + ", x 1.2.3" * 9]
+        * 2
+    )
+    figure = module.draw(frame, mark=mark, title="llama3-8b, batch 1: a title")
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    texts = [*figure.texts, *figure.legends[0].get_texts()]
+    for axes in figure.axes:
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+    assert [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if one.overlaps(other)] == []
+    assert [text for text, box in boxes if not (box.min >= 0).all() or not (box.max <= figure.bbox.max).all()] == []

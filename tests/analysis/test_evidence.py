@@ -1,0 +1,102 @@
+import os
+
+import pandas as pd
+import pytest
+
+from analysis import evidence, headline
+from analysis.recordings import open_study
+from tests.analysis.studies import change_record, write_case, write_study, write_trace
+
+NOTHING = headline.per_configuration(pd.DataFrame(columns=[*headline.PAIR_KEYS, "graphs", "case", "tpot_ms"]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_case(folder, graphs="off", tp=2, traced_graphs="off")
+    write_case(folder, graphs="on", tp=2, traced_graphs="on")
+    return write_study(folder)
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return [evidence.examine(job) for job in evidence.jobs(open_study(folder), "here")]
+
+
+def only_job(folder):
+    (job,) = evidence.jobs(open_study(write_study(folder)), "here")
+    return job
+
+
+def test_traces_that_hold_what_was_asked_prove_their_labels(found):
+    assert [(one.proof, one.doubts) for one in found] == [("proven", ()), ("proven", ())]
+    assert list(evidence.labels(found)["graphs"]) == ["off", "on"]
+
+
+def test_the_rank_table_has_a_row_for_each_trace_and_rank(found):
+    table = evidence.rank_table(found)
+    assert list(table["rank"]) == [0, 1, 0, 1]
+    # Seven kernels of 5 us each after gaps of 10 us, the first after 20: 35 us busy of 115.
+    assert list(table["iter_median_ms"]) == [0.115, 0.115, 0.0574, 0.0574]
+    assert list(table["busy_ms"]) == [0.035] * 4
+    assert list(table["gap_p50_us"]) == [10, 10, 0.4, 0.4]
+    assert list(table["graph_launches"]) == [0, 0, 1, 1]
+
+
+def test_curves_are_short_and_run_over_all_gaps(found):
+    curves = evidence.curve_table(found)
+    assert curves.groupby(["case", "rank"]).size().max() <= 500
+    off = curves[(curves["graphs"] == "off") & (curves["rank"] == 0)]
+    assert (off["gap_us"].min(), off["gap_us"].median(), off["gap_us"].max()) == (10, 10, 20)
+
+
+def test_overhead_compares_the_trace_with_untraced_windows_of_its_configuration(found):
+    about = {key: value for key, value in found[0].about if key not in ("tracing", "case")}
+    measured = pd.DataFrame([about | {"case": "r1", "tpot_ms": 0.1}])
+    table = evidence.tracing_overhead(found, headline.per_configuration(measured))
+    assert table["overhead_ratio"].round(6).to_list()[0] == 1.15
+    assert table["overhead_ratio"].isna().to_list() == [False, True]
+
+
+def test_without_untraced_windows_the_overhead_is_unknown(found):
+    assert evidence.tracing_overhead(found, NOTHING)["overhead_ratio"].isna().all()
+    assert evidence.tracing_overhead([], NOTHING).empty
+
+
+def test_a_trace_with_other_graphs_than_its_label_contradicts_it(tmp_path):
+    write_case(tmp_path, graphs="on", traced_graphs="off")
+    one = evidence.examine(only_job(tmp_path))
+    assert one.proof == "contradicted"
+    assert "graphs are on by the label" in one.doubts[0]
+    assert evidence.curve_table([one]).empty
+    assert evidence.tracing_overhead([one], NOTHING).empty
+
+
+def test_a_trace_of_too_few_ranks_proves_nothing(tmp_path):
+    case = write_case(tmp_path, graphs="on", tp=2, traced_graphs="on")
+    (case / "trace_b1.sqlite").unlink()
+    write_trace(case / "trace_b1.sqlite", graphs="on", tp=1)
+    assert evidence.examine(only_job(tmp_path)).proof == "insufficient"
+
+
+def test_a_case_recorded_as_invalid_stays_invalid(tmp_path):
+    case = write_case(tmp_path, graphs="on", traced_graphs="on")
+    change_record(case, {"outcome": "invalid", "reason": "checked before"})
+    one = evidence.examine(only_job(tmp_path))
+    assert (one.proof, one.doubts) == ("insufficient", ("checked before",))
+
+
+def test_a_trace_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
+    case = write_case(tmp_path, graphs="on", traced_graphs="on")
+    (case / "trace_b1.sqlite").write_text("no database")
+    one = evidence.examine(only_job(tmp_path))
+    assert (one.proof, one.summary) == ("refused", None)
+    assert "trace_b1.sqlite" in one.doubts[0]
+    assert len(evidence.rank_table([one])) == 1
+
+
+@pytest.mark.parametrize("processors", [1, 2])
+def test_traces_are_examined_in_the_order_given_however_many_processors(folder, found, monkeypatch, processors):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    again = evidence.examine_all(evidence.jobs(open_study(folder), "here"))
+    assert [one.summary for one in again] == [one.summary for one in found]

@@ -1,0 +1,145 @@
+import pandas as pd
+import pytest
+
+from analysis.headline import PAIR_COLUMNS, answers, label_proof, pairs, per_configuration
+
+NO_LABELS = pd.DataFrame(columns=["study", "engine", "model", "tp", "graphs", "proof", "reason"])
+
+
+def windows(off, on, **facts):
+    """off and on: for each engine start its windows in ms."""
+    rows = [
+        {"graphs": graphs, "case": f"{graphs} r{repeat}", "window": index, "tpot_ms": time_ms}
+        for graphs, starts in (("off", off), ("on", on))
+        for repeat, start in enumerate(starts)
+        for index, time_ms in enumerate(start)
+    ]
+    about = {"study": "here", "made_by": "study.sweep", "engine": "sglang", "model": "llama3-8b", "batch": 1, "tp": 1}
+    columns = ["graphs", "case", "window", "tpot_ms"]
+    return pd.DataFrame(rows, columns=columns).assign(**(about | facts))
+
+
+def labels(**proofs):
+    about = {"study": "here", "engine": "sglang", "model": "llama3-8b", "tp": 1, "reason": "why"}
+    rows = [about | {"graphs": graphs, "proof": proof} for graphs, proof in proofs.items()]
+    return pd.DataFrame(rows, columns=NO_LABELS.columns)
+
+
+PROVEN = labels(off="proven", on="proven")
+
+
+def only(table):
+    (row,) = table.to_dict("records")
+    return row
+
+
+def test_the_median_is_over_starts_and_not_over_windows():
+    found = only(per_configuration(windows([[1, 1, 9], [2, 2, 2], [30, 30, 30]], [])))
+    assert (found["tpot_ms"], found["low_ms"], found["high_ms"]) == (2, 1, 30)
+    assert (found["starts_count"], found["windows_count"]) == (3, 9)
+
+
+def test_a_single_start_has_an_interval_over_its_windows():
+    found = only(per_configuration(windows([[1, 2, 9]], [])))
+    assert (found["tpot_ms"], found["low_ms"], found["high_ms"]) == (2, 1, 9)
+
+
+def test_the_gain_divides_the_medians_and_its_interval_their_extremes():
+    row = only(pairs(windows([[8], [10], [12]], [[4], [5], [6]]), PROVEN))
+    assert (row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]) == (2, 8 / 6, 3)
+    assert (row["interval_over"], row["caution"], row["contradiction"]) == ("starts", "", "")
+
+
+def test_few_starts_are_a_caution():
+    row = only(pairs(windows([[8], [9]], [[4]]), PROVEN))
+    assert row["caution"] == "graphs off: 2 starts; graphs on: 1 start"
+    assert row["interval_over"] == "windows"
+
+
+def test_a_missing_half_is_a_row_without_a_gain():
+    row = only(pairs(windows([[8], [9], [9]], []), PROVEN))
+    assert pd.isna(row["gain_ratio"])
+    assert row["caution"] == "graphs on not measured"
+
+
+def test_starts_on_unlike_hosts_are_a_caution():
+    mixed = pd.concat(
+        [windows([[8], [9], [9]], [[4]] * 3, driver="1"), windows([[7]], [], driver="2").assign(case="r9")]
+    )
+    assert only(pairs(mixed, PROVEN))["caution"] == "starts differ in driver: 1, 2"
+
+
+def test_studies_stay_apart_and_what_the_sweep_made_comes_first():
+    other = windows([[8]] * 3, [[4]] * 3, study="elsewhere", made_by="probe script")
+    table = pairs(pd.concat([other, windows([[6]] * 3, [[3]] * 3)]), PROVEN)
+    assert list(table["study"]) == ["here", "elsewhere"]
+    assert list(table["off_tpot_ms"]) == [6, 8]
+
+
+def test_no_windows_give_no_rows():
+    table = pairs(windows([], []), NO_LABELS)
+    assert (len(table), tuple(table)) == (0, PAIR_COLUMNS)
+    assert answers(table) == []
+
+
+@pytest.mark.parametrize(
+    ("proofs", "expected"),
+    [
+        pytest.param({}, "untraced", id="no trace"),
+        pytest.param({"on": "proven"}, "untraced", id="a trace of the other half"),
+        pytest.param({"off": "proven"}, "proven", id="a trace that proves it"),
+        pytest.param({"off": "insufficient"}, "insufficient", id="too short a trace"),
+        pytest.param({"off": "contradicted"}, "contradicted", id="a trace that contradicts it"),
+    ],
+)
+def test_traces_prove_labels(proofs, expected):
+    row = windows([[1]], []).to_dict("records")[0]
+    assert label_proof(labels(**proofs), row)[0] == expected
+
+
+def test_one_contradiction_outweighs_a_proof():
+    both = pd.concat([labels(off="proven"), labels(off="contradicted")])
+    assert label_proof(both, windows([[1]], []).to_dict("records")[0])[0] == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("off", "on", "proofs", "sentence"),
+    [
+        pytest.param(
+            [[8], [10], [12]], [[4], [5], [6]], PROVEN, "on: 2.0x faster decode at batch 1 [1.33, 3.00]", id="on",
+        ),
+        pytest.param(
+            [[4], [4], [4]], [[8], [8], [8]], PROVEN,
+            "off: 2.00x faster decode at batch 1 (off / on 0.50 [0.50, 0.50])", id="off",
+        ),
+        pytest.param(
+            [[4], [5], [6]], [[4], [5], [6]], PROVEN,
+            "no difference beyond noise at batch 1 (off / on 1.00 [0.67, 1.50])", id="within noise",
+        ),
+        pytest.param(
+            [[8, 9, 10]], [[4, 4, 4]], PROVEN,
+            "on: 2.2x faster decode at batch 1 [2.00, 2.50] over windows of single starts", id="single starts",
+        ),
+        pytest.param([[8]] * 3, [], PROVEN, "no answer at batch 1, graphs on not measured", id="half"),
+        pytest.param(
+            [[8]] * 3, [[4]] * 3, labels(off="contradicted", on="proven"),
+            "no answer at batch 1, a trace contradicts the label (graphs off: why)", id="contradicted",
+        ),
+    ],
+)  # fmt: skip
+def test_the_answer_follows_from_the_numbers(off, on, proofs, sentence):
+    assert answers(pairs(windows(off, on), proofs)) == [f"SGLang, llama3-8b, TP1: {sentence}."]
+
+
+def test_the_batches_of_a_configuration_share_a_sentence():
+    table = pairs(pd.concat([windows([[8]] * 3, [[4]] * 3), windows([[4]] * 3, [[4]] * 3, batch=16)]), PROVEN)
+    (sentence,) = answers(table)
+    assert "at batch 1 " in sentence
+    assert "; no difference beyond noise at batch 16" in sentence
+
+
+def test_pairs_leave_their_input_alone():
+    given = windows([[8]] * 3, [[4]] * 3)
+    before = given.copy()
+    pairs(given, PROVEN)
+    pd.testing.assert_frame_equal(given, before)

@@ -1,0 +1,274 @@
+import os
+import re
+import xml.etree.ElementTree as ET
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from analysis import report
+from analysis.errors import TraceError
+from tests.analysis.studies import HOST, change_record, write_case, write_study
+
+RECORDING = {"host": "2x Test GPU", "date": "2026-11-21", "note": "Made by hand."}
+EVIL = '<script>alert(1)</script> | `x` "y"'
+
+
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch):
+    """Small traces are read sooner than a second process starts."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def whole_study(folder, **changes):
+    """Graphs double the speed in three starts each; one trace of either kind."""
+    for graphs, factor in (("off", 2), ("on", 1)):
+        for repeat, time_ms in ((1, 4.0), (2, 4.1), (3, 4.2)):
+            write_case(folder, graphs=graphs, repeat=repeat, tpot_ms=[factor * time_ms] * 2, **changes)
+        write_case(folder, graphs=graphs, traced_graphs=graphs, **changes)
+    return write_study(folder, recording=RECORDING)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    folder = whole_study(tmp_path_factory.mktemp("studies") / "testgpu-2026-11-21")
+    return folder, report.build([folder], folder / "report")
+
+
+def the_case(folder, pattern):
+    return next((folder / "cases").glob(pattern))
+
+
+def page_of(*folders, out):
+    return report.build(list(folders), out).read_text()
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_report_is_a_page_a_summary_figures_and_tables(shared):
+    _, page = shared
+    assert page.name == "report.html"
+    names = {str(path.relative_to(page.parent)) for path in page.parent.rglob("*") if path.is_file()}
+    assert names == {
+        "report.html", "report.md", "samples.csv", "traces.csv", "cases.csv", "headline.csv",
+        "figures/iteration_time_llama3-8b_b1.png", "figures/launch_gaps_llama3-8b_b1_node.png",
+    }  # fmt: skip
+
+
+def test_page_and_summary_give_the_answer_with_its_interval(shared):
+    _, page = shared
+    sentence = "vLLM, llama3-8b, TP1: on: 2.0x faster decode at batch 1 [1.90, 2.10]."
+    assert sentence in page.read_text()
+    assert sentence.replace("[", "\\[").replace("]", "\\]") in (page.parent / "report.md").read_text()
+
+
+def test_the_page_needs_no_network(shared):
+    text = shared[1].read_text()
+    tags = Page(text).tags
+    policy = next(attrs["content"] for tag, attrs in tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in re.sub(r'"data:[^"]*"', "", text).replace("http-equiv", "")
+    assert all(attrs["src"].startswith("data:image/svg+xml;base64,") for tag, attrs in tags if tag == "img")
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags}
+    assert len(text) < 3_000_000
+
+
+def test_the_embedded_figures_are_whole_and_described(shared):
+    images = [attrs for tag, attrs in Page(shared[1].read_text()).tags if tag == "img"]
+    assert len(images) == 2
+    assert all(image["alt"].startswith("llama3-8b, batch 1:") for image in images)
+    for image in images:
+        assert ET.fromstring(b64decode(image["src"].partition(",")[2])).tag.endswith("svg")
+
+
+def test_recorded_is_said_in_the_banner_every_table_and_every_figure(shared):
+    folder, page = shared
+    text = page.read_text()
+    banner = re.search(r'<div class="banner".*?</div>', text, re.DOTALL).group()
+    for fact in (
+        "RECORDED",
+        "2x Test GPU",
+        "2026-11-21",
+        "580.1",
+        "CUDA 13.0",
+        "2025.3.1",
+        "vLLM 0.25.1",
+        "torch 2.11.0",
+    ):
+        assert fact in banner
+    captions = re.findall(r"<(?:caption|figcaption)>(.*?)</", text, re.DOTALL)
+    assert len(captions) > 5
+    assert [caption for caption in captions if "RECORDED 2026-11-21, 2x Test GPU" not in caption] == []
+    tables = (page.parent / "report.md").read_text().split("\n|")[0::1]
+    assert "> **RECORDED**" in tables[0]
+    assert report.gather([folder]).mark.startswith(
+        "RECORDED 2026-11-21 on 2x Test GPU (testgpu-2026-11-21): driver 580.1"
+    )
+
+
+def test_a_live_study_is_measured_here(tmp_path):
+    folder = whole_study(tmp_path / "live")
+    (folder / "recording.json").unlink()
+    text = page_of(folder, out=tmp_path / "out")
+    assert "RECORDED" not in text
+    assert "MEASURED HERE</strong>\n2026-11-21 on 2x Test GPU" in text
+
+
+def test_tables_hold_the_numbers_and_their_provenance(shared):
+    folder = shared[1].parent
+    samples, traces = pd.read_csv(folder / "samples.csv"), pd.read_csv(folder / "traces.csv")
+    assert len(samples) == 12
+    assert set(samples["study"] + samples["made_by"] + samples["driver"].astype(str)) == {
+        "testgpu-2026-11-21study.sweep580.1"
+    }
+    assert samples["recorded"].all()
+    assert list(traces["graphs"]) == ["off", "on"]
+    assert list(traces["iter_median_ms"]) == [0.115, 0.0574]
+    assert len(pd.read_csv(folder / "cases.csv")) == 8
+
+
+def test_the_same_folder_gives_the_same_report(shared, tmp_path):
+    folder, page = shared
+    again = report.build([folder], tmp_path / "out")
+    for path in page.parent.rglob("*.*"):
+        assert (again.parent / path.relative_to(page.parent)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_swapped_traces_void_the_answer_and_are_shown_in_place(tmp_path):
+    folder = whole_study(tmp_path / "swapped")
+    off, on = the_case(folder, "*off_trace-node*"), the_case(folder, "*on_trace-node*")
+    (off / "trace_b1.sqlite").rename(tmp_path / "kept")
+    (on / "trace_b1.sqlite").rename(off / "trace_b1.sqlite")
+    (tmp_path / "kept").rename(on / "trace_b1.sqlite")
+    text = page_of(folder, out=tmp_path / "out")
+    assert "no answer at batch 1, a trace contradicts the label" in text
+    assert "faster decode" not in text
+    assert text.count("Excluded: INVALID: rank 0: graphs are") == 2
+    assert f'{on.name} (swapped): <span class="bad">INVALID</span>' in text
+    assert [tag for tag, _ in Page(text).tags if tag == "img"] == []
+
+
+def test_a_case_whose_engine_resolved_other_graphs_does_not_count(tmp_path):
+    folder = whole_study(tmp_path / "study")
+    change_record(the_case(folder, "*on_trace-off_r3"), {"resolved": {"graphs": "off"}})
+    gathered = report.gather([folder])
+    assert gathered.pairs["on_starts_count"].to_list() == [2]
+    assert "asked for graphs on, the engine resolved off" in report.write(gathered, tmp_path / "out").read_text()
+
+
+def test_failed_cases_skips_and_what_was_not_run_are_listed_with_reasons(tmp_path):
+    folder = whole_study(tmp_path / "study")
+    change_record(
+        the_case(folder, "*on_trace-off_r3"),
+        {"outcome": "failed", "reason": "out of memory", "log_tail": ["CUDA error", "last line"]},
+    )
+    skip = {"engine": "vllm", "model": "qwen2-7b", "tp": 8, "graphs": "on", "reason": "28 heads are not divisible by 8"}
+    write_study(folder, skips=[skip], planned=["case_to_come"], recording=RECORDING)
+    text = page_of(folder, out=tmp_path / "out")
+    for words in (
+        "out of memory",
+        "CUDA error\nlast line",
+        "28 heads are not divisible by 8",
+        "case_to_come",
+        "NOT RUN YET",
+    ):
+        assert words in text
+
+
+def test_every_case_shows_its_command_and_what_was_asked_beside_what_was_resolved(shared):
+    text = shared[1].read_text()
+    assert text.count("<details>") == 8
+    assert text.count("python drive.py --set &#39;{&#34;a&#34;: 1}&#39;") == 8
+    assert "<td>graphs</td><td>off</td><td>off</td>" in text
+    assert "<td>kv_tokens</td><td>-</td><td>1000</td>" in text
+
+
+def test_text_from_cases_is_escaped(tmp_path):
+    folder = whole_study(tmp_path / "study")
+    case = the_case(folder, "*on_trace-off_r3")
+    change_record(
+        case, {"outcome": "failed", "reason": EVIL, "log_tail": [EVIL], "argv": [EVIL], "resolved": {"x": EVIL}}
+    )
+    page = report.build([folder], tmp_path / "out")
+    assert "<script" not in page.read_text()
+    summary = (page.parent / "report.md").read_text()
+    assert "<script" not in summary
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; \\| \\`x\\`" in summary
+
+
+def test_vllm_carries_the_caveat_of_its_switch(shared, tmp_path):
+    caveat = "which turns torch.compile off as well"
+    assert caveat in shared[1].read_text()
+    assert caveat not in page_of(whole_study(tmp_path / "study", engine="sglang"), out=tmp_path / "out")
+
+
+def test_several_folders_merge_and_rows_keep_their_provenance(shared, tmp_path):
+    probe = tmp_path / "probe-2026-11-20"
+    for graphs, time_ms in (("off", 8.0), ("on", 2.0)):
+        write_case(
+            probe, graphs=graphs, tp=2, tpot_ms=[time_ms] * 3, made_by="probe script", host=HOST | {"driver": "570.9"}
+        )
+    write_study(probe, recording=RECORDING | {"date": "2026-11-20"})
+    text = page_of(shared[0], probe, out=tmp_path / "out")
+    assert "TP1 (testgpu-2026-11-21): on: 2.0x" in text
+    assert "TP2 (probe-2026-11-20): on: 4.0x" in text
+    assert "the rows for TP2 were recorded by probe script, not by study.sweep (1 engine start(s) each)" in text
+    assert "label not proven (no trace of this configuration)" in text
+    assert "driver 570.9" in text
+    cases = pd.read_csv(tmp_path / "out" / "cases.csv")
+    assert cases.groupby("study").size().to_dict() == {"probe-2026-11-20": 2, "testgpu-2026-11-21": 8}
+
+
+def test_folders_of_the_same_name_are_told_apart(tmp_path):
+    for parent in ("a", "b"):
+        write_study(tmp_path / parent / "study")
+    gathered = report.gather([tmp_path / "a" / "study", tmp_path / "b" / "study"])
+    assert [source.name for source in gathered.sources] == ["a/study", "b/study"]
+
+
+def test_a_study_with_nothing_in_it_still_has_a_report(tmp_path):
+    assert "No answer: nothing was measured" in page_of(write_study(tmp_path / "study"), out=tmp_path / "out")
+
+
+def test_a_study_of_traces_alone_shows_them(tmp_path):
+    write_case(tmp_path / "study", graphs="on", traced_graphs="on")
+    text = page_of(write_study(tmp_path / "study"), out=tmp_path / "out")
+    assert "No answer" in text
+    assert "proven" in text
+
+
+def test_the_terminal_text_has_mark_answers_and_table(shared):
+    lines = report.headline_text(report.gather([shared[0]])).splitlines()
+    assert lines[0].startswith("RECORDED 2026-11-21")
+    assert lines[2].endswith("on: 2.0x faster decode at batch 1 [1.90, 2.10].")
+    assert lines[-1].startswith("vLLM    llama3-8b")
+
+
+def test_the_command_writes_beside_the_study_or_where_it_is_told(shared, tmp_path, capsys):
+    folder, page = shared
+    assert report.main([str(folder)]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert report.main([str(folder), "--out", str(tmp_path / "elsewhere")]) == 0
+    assert (tmp_path / "elsewhere" / "report.html").is_file()
+
+
+def test_the_command_says_what_is_wrong_in_one_message(tmp_path, capsys):
+    assert report.main([str(tmp_path)]) == 1
+    assert "is not a study folder" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_hold_the_report_is_refused(shared, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TraceError, match="Name another folder with --out"):
+        report.build([shared[0]], tmp_path / "file")
