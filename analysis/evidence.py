@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -73,8 +74,12 @@ def examine_all(work: Sequence[Job]) -> list[Evidence]:
     # The largest first: the last one to finish then keeps nobody waiting for long.
     order = sorted(range(len(work)), key=lambda index: -work[index].path.stat().st_size)
     # Not forked: the caller may run threads (a progress display), whose locks a fork would copy.
-    with ProcessPoolExecutor(processes_count, mp_context=get_context("spawn")) as pool:
-        found = dict(zip(order, pool.map(examine, [work[index] for index in order]), strict=True))
+    try:
+        with ProcessPoolExecutor(processes_count, mp_context=get_context("spawn")) as pool:
+            found = dict(zip(order, pool.map(examine, [work[index] for index in order]), strict=True))
+    except BrokenProcessPool:
+        # A worker was killed, most likely for its memory: one trace at a time needs less of it.
+        return [examine(job) for job in work]
     return [found[index] for index in range(len(work))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
     "on": {"color": "#0072B2", "linestyle": "-", "marker": "o", "label": "graphs on"},
 }
 SWEEP = "study.sweep"
+_MARK_CHARACTERS_PER_INCH = 19
 # Letters as paths: a reader's machine need not have the font.
 _RC: dict[Any, Any] = {"svg.fonttype": "path", "path.simplify": True}
 
@@ -30,12 +32,19 @@ def engine_title(engine: object) -> str:
 
 def add_mark(figure: Figure, mark: str) -> None:
     """Write where the data come from into the figure itself, so that a copied figure still says it."""
-    figure.text(0.01, 0.005, mark, ha="left", va="bottom", fontsize=6.5, color="#444444")
+    text = "\n".join(_mark_lines(figure, mark))
+    figure.text(0.01, 0.005, text, ha="left", va="bottom", fontsize=6.5, color="#444444")
 
 
 def bottom_margin(figure: Figure, mark: str) -> float:
     """How much of the figure's height axis labels and the mark need below the panels (ratio)."""
-    return (0.62 + 0.12 * (1 + mark.count("\n"))) / figure.get_figheight()
+    return (0.62 + 0.12 * len(_mark_lines(figure, mark))) / figure.get_figheight()
+
+
+def _mark_lines(figure: Figure, mark: str) -> list[str]:
+    """The lines of the mark, broken where they would leave the figure."""
+    characters_count = int(figure.get_figwidth() * _MARK_CHARACTERS_PER_INCH)
+    return [part for line in mark.splitlines() for part in textwrap.wrap(line, characters_count)]
 
 
 def source_labels(frame: pd.DataFrame) -> dict[tuple[str, str], str]:

@@ -27,8 +27,13 @@ class Source:
         return "RECORDED" if self.recorded else "MEASURED HERE"
 
     @property
+    def short_mark(self) -> str:
+        """The words that captions carry."""
+        return f"{self.word} {self.date}, {self.host}"
+
+    @property
     def mark(self) -> str:
-        """The line that figures and captions carry."""
+        """The line that figures carry, which may be copied away from their report."""
         versions = ", ".join(f"{what} {value}" for what, value in self.facts if what not in ("made by", "GPU"))
         return f"{self.word} {self.date} on {self.host} ({self.name}): {versions}"
 

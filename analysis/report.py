@@ -124,7 +124,7 @@ def _figures(gathered: Gathered, out: Path) -> list[FigureView]:
     for (model, batch, tracing), group in gathered.curves.groupby(["model", "batch", "tracing"]):
         title = f"{model}, batch {batch}: launch gaps ({tracing} tracing)"
         figure = launch_gaps.draw(group, mark=gathered.mark, title=title)
-        alt = f"{title}. Share of operations with a gap up to x, a curve a rank; bold: the rank with the longest gaps."
+        alt = f"{title}. Share of gaps up to x, a curve a rank; bold: the rank with the longest gaps."
         views.append(_save(figure, f"launch_gaps_{model}_b{batch}_{tracing}", alt, out))
     return views
 
@@ -141,7 +141,7 @@ def _view(gathered: Gathered, drawn: list[FigureView]) -> dict[str, Any]:
     return {
         "title": TITLE,
         "sources": gathered.sources,
-        "mark": gathered.mark.replace("\n", "; "),
+        "mark": "; ".join(dict.fromkeys(source.short_mark for source in gathered.sources)),
         "answers": headline.answers(gathered.pairs),
         "headline": sections.headline(gathered.pairs),
         "caveats": _caveats(gathered),
@@ -188,10 +188,12 @@ def _caveats(gathered: Gathered) -> list[str]:
 
 def _write_tables(gathered: Gathered, out: Path) -> None:
     """samples.csv: a row an untraced window; traces.csv: a row a trace and rank; cases.csv; headline.csv."""
-    gathered.windows.to_csv(out / "samples.csv", index=False)
+    recorded = {source.name: source.recorded for source in gathered.sources}
+    samples = gathered.windows.assign(recorded=gathered.windows["study"].map(recorded))
+    samples.to_csv(out / "samples.csv", index=False)
     gathered.pairs.to_csv(out / "headline.csv", index=False)
     evidence.rank_table(gathered.evidence).to_csv(out / "traces.csv", index=False)
-    cases = [study.cases.assign(study=name, recorded=study.recorded is not None) for name, study in gathered.studies]
+    cases = [study.cases.assign(study=name, recorded=recorded[name]) for name, study in gathered.studies]
     pd.concat(cases, ignore_index=True).to_csv(out / "cases.csv", index=False)
 
 

@@ -83,7 +83,8 @@ def ranks(table: pd.DataFrame) -> Table:
             _number(row["graph_launches"]), _proof(row), _source(row),
         ))  # fmt: skip
     return Table(
-        caption="Every trace and rank, per decode iteration (median [p10, p90]); gaps: idle time before an operation",
+        caption="Every trace and rank, per decode iteration (median [p10, p90]); gaps: idle time before an operation. "
+        "Busy includes waiting inside collectives: the rank with the most idle time is the one the others wait for",
         columns=(*TRACE_HEADINGS, "rank", "iterations", "iteration (ms)", "busy (ms)", "idle (ms)", "idle (%)",
                   "gap p50 / p90 / p99 (us)", "launches", "graph launches", "label", "source"),
         rows=tuple(rows),
