@@ -60,6 +60,7 @@ def _traces(given: Path) -> Iterator[tuple[Path, str, Mapping[str, Any] | None]]
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         name, listed = record["name"], record["files"]["traces"]
+        _ = record["asked"]["graphs"], record["asked"]["tp"]
         traces = [(given / entry["file"], f"{name} b{entry['batch']}") for entry in listed]
     except FileNotFoundError:
         raise TraceError(f"{given}: a folder without case.json; expected a trace or the folder of a case") from None

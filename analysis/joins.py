@@ -37,11 +37,14 @@ def signed(operations: pd.DataFrame, strings: Mapping[int, str]) -> tuple[pd.Dat
     return operations.assign(signature=code), signatures
 
 
-def _numbered_graphs(operations: pd.DataFrame) -> pd.Series:
+def _numbered_graphs(operations: pd.DataFrame) -> Ints:
     """Graph ids differ between processes: number the graphs of each rank in the order of their first launch."""
-    graphs = operations[operations["kind"] == tables.KINDS.index("graph")]
-    numbers = graphs.groupby("rank")["what"].transform(lambda ids: pd.factorize(ids)[0])
-    return operations["what"].where(~operations.index.isin(graphs.index), numbers.reindex(operations.index))
+    what = operations["what"].to_numpy(np.int64, copy=True)
+    graphs = (operations["kind"] == tables.KINDS.index("graph")).to_numpy(bool)
+    for rank in operations.loc[graphs, "rank"].unique():
+        mine = graphs & (operations["rank"] == rank).to_numpy(bool)
+        what[mine] = pd.factorize(what[mine])[0]
+    return what
 
 
 def _named(kind: str, what: int, strings: Mapping[int, str]) -> str:

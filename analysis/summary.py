@@ -105,4 +105,4 @@ def _spread(values: "pd.Series[float]") -> dict[str, float | None]:
 
 
 def _rounded(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+    return None if np.isnan(value) else round(float(value), 6)

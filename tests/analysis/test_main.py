@@ -1,0 +1,109 @@
+"""`python -m analysis` as a user meets it."""
+
+import json
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main
+from tests import traces
+
+
+def _case(folder: Path, *, graphs: str = "off", files: tuple[str, ...] = ("trace_b1.sqlite",)) -> Path:
+    case = folder / "case"
+    case.mkdir()
+    for name in files:
+        traces.decode(ranks=2).write(case / name)
+    listed = [{"batch": number + 1, "file": name} for number, name in enumerate(files)]
+    asked = {"graphs": graphs, "tp": 2, "traced_steps": 3}
+    (case / "case.json").write_text(json.dumps({"name": "llama", "asked": asked, "files": {"traces": listed}}))
+    return case
+
+
+def test_the_table_has_a_line_for_the_trace_and_one_per_rank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(traces.decode(ranks=2, step_ns=100_000).write(tmp_path / "two.sqlite"))]) == 0
+    shown = capsys.readouterr()
+    header, headings, *ranks = shown.out.splitlines()
+    assert header == "two: nsys 2025.3.2.0, TP2, graphs off, 5 iterations (5 dropped), 0.100 ms [0.100, 0.100]"
+    assert headings.split()[:4] == ["rank", "GPU", "iter", "ms"]
+    assert [line.split()[:3] for line in ranks] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
+    assert shown.err == ""
+
+
+def test_a_trace_named_like_markup_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(traces.decode().write(tmp_path / "[bold]x.sqlite"))]) == 0
+    assert capsys.readouterr().out.startswith("[bold]x: nsys")
+
+
+def test_json_is_a_list_with_an_object_per_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = traces.decode().write(tmp_path / "a.sqlite")
+    packed = tmp_path / "b.sqlite.xz"
+    packed.write_bytes(lzma.compress(plain.read_bytes()))
+    assert main(["--json", str(plain), str(packed)]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first.pop("name"), second.pop("name")) == ("a", "b")
+    assert first == second
+
+
+def test_a_bad_file_is_told_and_the_others_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = traces.decode().write(tmp_path / "good.sqlite")
+    report = tmp_path / "bad.nsys-rep"
+    report.write_bytes(b"\x01")
+    assert main([str(report), str(good), str(tmp_path / "absent.sqlite")]) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith("good: ")
+    first, second = shown.err.splitlines()
+    assert "nsys export --type sqlite" in first
+    assert second.endswith("absent.sqlite: no such file")
+
+
+def test_a_case_folder_shows_all_its_traces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(_case(tmp_path, files=("trace_b1.sqlite", "trace_b2.sqlite"))), "--json"]) == 0
+    summaries = json.loads(capsys.readouterr().out)
+    assert [summary["name"] for summary in summaries] == ["llama b1", "llama b2"]
+    assert [summary["contradictions"] for summary in summaries] == [[], []]
+
+
+def test_a_trace_that_contradicts_its_case_is_said_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(_case(tmp_path, graphs="on"))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    why = "graphs are on by the label, but an iteration has 0 graph launches"
+    said = [line for line in lines if "contradicts" in line]
+    assert said == [f"  the trace contradicts the label: rank {rank}: {why}" for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (None, "a folder without case.json"),
+        ("{", "not the record of a case"),
+        ('{"name": "x"}', "not the record of a case"),
+        ('{"name": "x", "asked": {}, "files": {"traces": []}}', "not the record of a case"),
+        ('{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": []}}', "the case has no trace"),
+        (
+            '{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": [{"batch": 1, "file": "t.sqlite"}]}}',
+            "t.sqlite: no such file",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_traced_case_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: str | None, reason: str
+) -> None:
+    if record is not None:
+        (tmp_path / "case.json").write_text(record)
+    assert main([str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert reason in error
+    assert len(error.splitlines()) == 1
+
+
+def test_the_module_runs_and_its_exit_status_tells(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "analysis", str(tmp_path / "absent.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{tmp_path / 'absent.sqlite'}: no such file\n"

@@ -1,0 +1,85 @@
+"""One trace in one dictionary."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import extract, iterations
+from analysis.summary import gaps, settling, summarise
+from tests import traces
+from tests.traces import Sqlite
+
+RANK_KEYS = (
+    "rank device iterations iter_ms busy_ms idle_ms idle_ratio gap_us overlap_ratio operations launches graph_launches "
+    "graph_launches_range launch_call_us"
+)
+
+
+def _summarise(trace: Sqlite, folder: Path) -> dict:
+    return summarise(trace.write(folder / "a.sqlite"))
+
+
+def test_the_figures_of_a_rank(tmp_path: Path) -> None:
+    summary = _summarise(traces.decode(ranks=2, steps=8), tmp_path)
+    first, second = summary["ranks"]
+    assert " ".join(first) == RANK_KEYS
+    assert (first["rank"], first["device"], second["rank"], second["device"]) == (0, 0, 1, 1)
+    assert first["iter_ms"] == {"median": 0.0001, "p10": 0.0001, "p90": 0.0001}
+    assert (first["busy_ms"], first["idle_ms"], first["idle_ratio"]) == (0.00008, 0.00002, 0.2)
+    assert first["gap_us"] == {"p50": 0.005, "p90": 0.01, "p99": 0.01}
+    assert (first["operations"], first["launches"], first["graph_launches"]) == (4, 4, 0)
+    assert (first["iterations"], first["graph_launches_range"]) == (3, [0, 0])
+
+
+def test_the_figures_of_the_trace(tmp_path: Path) -> None:
+    summary = _summarise(traces.decode(ranks=2, steps=8), tmp_path)
+    assert (summary["name"], summary["nsys_version"], summary["tp"]) == ("a", "2025.3.2.0", 2)
+    assert summary["gpus"] == ["NVIDIA H200", "NVIDIA H200"]
+    assert (summary["iterations"], summary["dropped"]["count"]) == (3, 5)
+    assert summary["iter_ms"]["median"] == 0.0001
+
+
+def test_a_summary_is_json_as_it_is(tmp_path: Path) -> None:
+    summary = _summarise(traces.decode(), tmp_path)
+    assert json.loads(json.dumps(summary)) == summary
+
+
+@pytest.mark.parametrize(("with_graphs", "label"), [((), "off"), (range(20), "on"), (range(0, 20, 2), "mixed")])
+def test_graphs_are_on_when_every_iteration_launches_one(tmp_path: Path, with_graphs, label: str) -> None:
+    trace = Sqlite()
+    for step in range(10):
+        traces.step(trace, 1000 + 100 * step, step in with_graphs, {"pid": 101, "device": 0})
+    assert _summarise(trace, tmp_path)["graphs"] == label
+
+
+def test_gaps_are_told_without_the_overlaps(tmp_path: Path) -> None:
+    trace = traces.decode(steps=8)
+    for step in range(8):
+        trace.launch("extra", pid=101, stream=9, at=0, start=1010 + 100 * step, end=1012 + 100 * step)
+    path = trace.write(tmp_path / "a.sqlite")
+    found = gaps(path)
+    assert found.columns.tolist() == ["rank", "iteration", "gap_us"]
+    assert found.loc[found["iteration"] == 6, "gap_us"].tolist() == [0.01, 0, 0.01, 0]
+    assert gaps(iterations.find(extract.read(path))).equals(found)
+
+
+@pytest.mark.parametrize(
+    ("iter_ms", "settled_after"),
+    [
+        pytest.param([5.0] * 20, 0, id="steady"),
+        pytest.param([9.0] * 6 + [5.0] * 20, 4, id="slow at first: the median of five counts"),
+        pytest.param([5.0] * 10 + [8.0] + [5.0] * 10, 0, id="a single burst"),
+    ],
+)
+def test_settling(iter_ms: list[float], settled_after: int) -> None:
+    assert settling(np.array(iter_ms)) == settled_after
+
+
+@pytest.mark.parametrize(("tp", "graphs"), [(1, "on"), (8, "off")])
+def test_real_traces_are_what_their_names_say(tp: int, graphs: str) -> None:
+    summary = summarise(traces.recorded("sglang", tp, graphs))
+    assert (summary["tp"], summary["graphs"], summary["unjoined_operations"]) == (tp, graphs, 0)
+    assert summary["gpus"] == ["NVIDIA H200"] * tp
+    assert [rank["device"] for rank in summary["ranks"]] == list(range(tp))
