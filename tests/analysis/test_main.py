@@ -86,8 +86,8 @@ def test_a_trace_that_contradicts_its_case_is_said_to(tmp_path: Path, capsys: py
         ('{"name": "x", "asked": {}, "files": {"traces": []}}', "not the record of a case"),
         ('{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": []}}', "the case has no trace"),
         (
-            '{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": [{"batch": 1, "file": "t.sqlite"}]}}',
-            "t.sqlite: no such file",
+            '{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": [{"batch": 1, "file": "t.xz"}]}}',
+            "t.xz: no such file",
         ),
     ],
 )
