@@ -14,6 +14,8 @@ from pathlib import Path
 from study.errors import StudyError
 
 NAMES = ("nsight-systems", "nsight-systems-target")
+# Releases whose nsys is recent enough; it runs on older and newer ones, as it brings its libraries along.
+RELEASES = {"debian": ("trixie", "non-free"), "ubuntu": ("noble", "multiverse")}
 # What nsys and its importer load from the system, and the package that has it.
 LIBRARIES = {"libelf.so.1": "libelf1", "libssh.so.4": "libssh-4", "libpfm.so.4": "libpfm4"}
 BY_HAND = (
@@ -44,19 +46,17 @@ class Source:
 def find_source(os_release: Mapping[str, str], sources: Sequence[str]) -> Source:
     """Choose the part for this distribution, on the mirror that its own apt `sources` (texts) name.
 
-    Debian's bookworm has no recent nsys, so that every Debian takes trixie's. Raises StudyError for other systems.
+    Raises StudyError for systems other than Debian and Ubuntu.
     """
     system = os_release.get("ID", "unknown")
-    if system not in {"debian", "ubuntu"}:
+    if system not in RELEASES:
         raise StudyError(f"nsys comes from the packages of Debian and Ubuntu, and this system is {system}: {BY_HAND}")
     keyring = f"/usr/share/keyrings/{system}-archive-keyring.gpg"
     mirror = find_mirror(sources)
     if mirror is None:
         raise StudyError(f"apt's sources name no mirror to take nsys from: {BY_HAND}")
-    if system == "debian":
-        return Source(mirror=mirror, suite="trixie", component="non-free", keyring=keyring)
-    suite = os_release.get("VERSION_CODENAME", "noble")
-    return Source(mirror=mirror, suite=suite, component="multiverse", keyring=keyring)
+    suite, component = RELEASES[system]
+    return Source(mirror=mirror, suite=suite, component=component, keyring=keyring)
 
 
 def find_mirror(sources: Sequence[str]) -> str | None:
@@ -117,7 +117,9 @@ def fetch(source: Source, folder: Path) -> None:
         for deb in sorted((work / "debs").glob("*.deb")):
             _run(["dpkg", "-x", str(deb), str(work / "unpacked")], cwd=work)
         _arrange(work / "unpacked", work / "nsys")
-        _run([str(work / "nsys" / "bin" / "nsys"), "--version"], cwd=work)
+        # nsys itself starts without its importer's libraries, and then writes no report.
+        for program in (work / "nsys" / "bin" / "nsys", *(work / "nsys").glob("host-linux-*/QdstrmImporter")):
+            _run([str(program), "--version"], cwd=work)
         (work / "nsys").rename(folder)
 
 
@@ -138,13 +140,20 @@ def _arrange(unpacked: Path, folder: Path) -> None:
     if nsys is None or host is None:
         raise StudyError(f"{' and '.join(NAMES)} hold no command-line nsys where it was expected: {BY_HAND}")
     (folder / "bin").mkdir(parents=True)
-    target = nsys.parent.rename(folder / nsys.parent.name)
-    host = host.rename(folder / host.name)
+    # Some packages link one of the folders under a second name; the folder itself is what moves.
+    target = nsys.parent.resolve().rename(folder / nsys.parent.name)
+    host = host.resolve().rename(folder / host.name)
     (folder / "bin" / "nsys").symlink_to(Path("..") / target.name / "nsys")
-    system = next(Path("/usr/lib").glob("*/libssh.so.4"), None)
-    if system is not None:
-        (host / "libssh.so.4").unlink(missing_ok=True)  # the package's own link leads out of the folder, to nowhere
-        (host / "libssh.so.4").symlink_to(system)
+    _mend_links(host, Path("/usr/lib"))
+
+
+def _mend_links(host: Path, system: Path) -> None:
+    """Lead links that left the packages' tree, and so lead nowhere now, to the system's library of that name."""
+    for link in [path for path in host.iterdir() if path.is_symlink() and not path.exists()]:
+        name = link.readlink().name
+        if library := next(system.glob(f"*/{name}"), None):
+            link.unlink()
+            link.symlink_to(library)
 
 
 def _loads(library: str) -> bool:

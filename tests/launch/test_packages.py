@@ -54,9 +54,9 @@ def test_debian_takes_nsys_from_trixies_non_free() -> None:
     ]
 
 
-def test_ubuntu_takes_nsys_from_its_own_multiverse() -> None:
+def test_ubuntu_takes_nsys_from_nobles_multiverse() -> None:
     source = packages.find_source({"ID": "ubuntu", "VERSION_CODENAME": "jammy"}, [ONE_LINE])
-    assert (source.suite, source.component) == ("jammy", "multiverse")
+    assert (source.suite, source.component) == ("noble", "multiverse")
     assert source.keyring.endswith("ubuntu-archive-keyring.gpg")
 
 
@@ -111,6 +111,38 @@ def test_a_machine_without_apt_is_told_how_to_get_nsys(tmp_path: Path, monkeypat
 def test_a_library_that_cannot_be_loaded_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "LIBRARIES", {"libc.so.6": "libc6", "libabsent.so.9": "libabsent9"})
     assert packages.missing_libraries() == ("libabsent9",)
+
+
+@pytest.mark.parametrize("second", ["aaa", "zzz"], ids=["found before the folder", "found after it"])
+def test_a_package_that_links_its_folder_twice_still_arrives_whole(tmp_path: Path, second: str) -> None:
+    lib = tmp_path / "unpacked" / "usr" / "lib"
+    for path in ("mmm/nsight-systems/target-linux-x64/nsys", "mmm/nsight-systems/host-linux-x64/QdstrmImporter"):
+        (lib / path).parent.mkdir(parents=True, exist_ok=True)
+        (lib / path).write_text(path)
+    (lib / second).mkdir()
+    (lib / second / "target-linux-x64").symlink_to("../mmm/nsight-systems/target-linux-x64")
+    (lib / second / "host-linux-x64").symlink_to("../mmm/nsight-systems/host-linux-x64")
+    packages._arrange(tmp_path / "unpacked", tmp_path / "nsys")
+    assert (tmp_path / "nsys" / "bin" / "nsys").read_text() == "mmm/nsight-systems/target-linux-x64/nsys"
+    assert (tmp_path / "nsys" / "host-linux-x64" / "QdstrmImporter").is_file()
+
+
+def test_packages_without_a_command_line_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="hold no command-line nsys"):
+        packages._arrange(tmp_path, tmp_path / "nsys")
+
+
+def test_a_link_out_of_the_package_leads_to_the_systems_library(tmp_path: Path) -> None:
+    host, library = tmp_path / "host", tmp_path / "lib" / "any-linux-gnu" / "libssh.so.4"
+    library.parent.mkdir(parents=True)
+    library.write_text("the system's")
+    host.mkdir()
+    (host / "libssh.so").symlink_to("../../any-linux-gnu/libssh.so.4")
+    (host / "libown.so").symlink_to("libown.so.1")
+    (host / "libown.so.1").write_text("the package's")
+    packages._mend_links(host, tmp_path / "lib")
+    assert (host / "libssh.so").read_text() == "the system's"
+    assert (host / "libown.so").read_text() == "the package's"
 
 
 def _unreachable(tmp_path: Path) -> packages.Source:
