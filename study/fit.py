@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from study.gpus import Gpu
 from study.models import GIB, Model
+from study.spec import MEMORY_UTILISATION
 
-# vLLM's default share of the memory; SGLang takes somewhat less on small cards.
-MEMORY_UTILISATION = 0.92
 # Activations, CUDA context, captured graphs and NCCL buffers: less on cards whose defaults for batches are smaller.
 SMALL_CARD_GIB, SMALL_OVERHEAD_GIB, OVERHEAD_GIB = 30, 1.0, 3.0
 

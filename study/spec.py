@@ -11,6 +11,11 @@ ENGINES = ("vllm", "sglang")
 GRAPHS = ("on", "off")
 TRACING = ("off", "graph", "node")
 
+# The share of a GPU that an engine may take: vLLM's default, given to both engines so that the switch moves no memory.
+MEMORY_UTILISATION = 0.92
+# Room for sequences that every case asks for: cases of few and of many batches then differ in nothing else.
+SEQUENCES_LEAST = 16
+
 # Shorter traces leave too few steady iterations once the settling ones are dropped.
 TRACED_STEPS_MINIMUM = 64
 

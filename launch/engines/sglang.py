@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from study.fit import MEMORY_UTILISATION
-from study.spec import Case
+from study.spec import MEMORY_UTILISATION, SEQUENCES_LEAST, Case
 
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 
@@ -14,7 +13,7 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
         "model_path": model_path,
         "tp_size": case.tp,
         "context_length": max(4096, case.context_tokens),
-        "max_running_requests": max(case.batches),
+        "max_running_requests": max(SEQUENCES_LEAST, *case.batches),
         "mem_fraction_static": MEMORY_UTILISATION,
         "chunked_prefill_size": 8192,
         "sampling_backend": "pytorch",

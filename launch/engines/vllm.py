@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from study.fit import MEMORY_UTILISATION
-from study.spec import Case
+from study.spec import MEMORY_UTILISATION, SEQUENCES_LEAST, Case
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
@@ -11,7 +10,7 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLAS
 
 def options(case: Case, model_path: str) -> dict[str, Any]:
     """Keyword arguments of `vllm.LLM` for a case; what the graph switch would move is pinned."""
-    sequences = max(case.batches)
+    sequences = max(SEQUENCES_LEAST, *case.batches)
     common = {
         "model": model_path,
         "tensor_parallel_size": case.tp,

@@ -1,0 +1,88 @@
+"""python -m study.publish FOLDER RECORDING: turn a finished live study into a recording that can be shown to anyone.
+
+Kept: the records, the samples, the traces (packed, see analysis.compact). Left out: logs and nsys reports, which hold
+paths, names and whole environments. Paths in the records are replaced by what they stand for.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from analysis import compact
+from analysis.errors import TraceError
+from study.errors import StudyError
+from study.record import FORMAT, RECORD, STUDY, read_json, write_json
+
+RECORDING = "recording.json"
+# Any absolute path with at least one folder; what it is called at its end is all that is worth keeping.
+_PATH = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+([\w.+@-]*)")
+
+
+def publish(folder: Path, recording: Path, note: str) -> int:
+    """Write the recording of a study folder; returns the number of cases. Raises StudyError; adds to what is there."""
+    study = read_json(folder / STUDY)
+    cases = sorted(path.parent for path in (folder / "cases").glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+    if not cases:
+        raise StudyError(f"{folder}/cases holds no finished case; expected NAME/{RECORD}: run study.sweep first")
+    records = [read_json(case / RECORD) for case in cases]
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases]))
+    write_json(recording / STUDY, without_paths(study))
+    write_json(recording / RECORDING, _provenance(records, note))
+    return len(cases)
+
+
+def without_paths(value: Any) -> Any:
+    """The same JSON value with every absolute path cut down to its last name."""
+    if isinstance(value, str):
+        return _PATH.sub(lambda found: found.group(1) or "folder", value)
+    if isinstance(value, Mapping):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [without_paths(item) for item in value]
+    return value
+
+
+def _publish_case(case: Path, target: Path) -> None:
+    record = read_json(case / RECORD)
+    target.mkdir(parents=True, exist_ok=True)
+    traces = []
+    for trace in record["files"]["traces"]:
+        packed = f"{Path(trace['file']).stem}.sqlite.xz"
+        compact.pack(case / trace["file"], target / packed)
+        traces.append({**trace, "file": packed})
+    if record["files"]["samples"]:
+        shutil.copyfile(case / record["files"]["samples"], target / record["files"]["samples"])
+    record["files"] = {**record["files"], "log": None, "traces": traces}
+    write_json(target / RECORD, without_paths(record))
+
+
+def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, Any]:
+    labels = sorted({str(record["host"]["label"]) for record in records})
+    days = sorted({str(record["started_utc"])[:10] for record in records})
+    return {"format": FORMAT, "host": ", ".join(labels), "date": " to ".join(dict.fromkeys((days[0], days[-1]))), "note": note}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 for a user's error."""
+    parser = argparse.ArgumentParser(prog="python -m study.publish", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a finished study folder")
+    parser.add_argument("recording", type=Path, help="where the recording goes, such as data/recordings/HOST-DATE")
+    parser.add_argument("--note", default="", help="a sentence for whoever reads the recording")
+    args = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    try:
+        count = publish(args.folder, args.recording, args.note)
+    except (StudyError, TraceError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{count} cases recorded in {args.recording}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
