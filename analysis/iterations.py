@@ -1,7 +1,7 @@
 """What one decode iteration is, found from what the GPUs ran; no engine, NVTX range or API call is relied on.
 
-On its busiest stream a decoding rank runs the same operations again and again. The smallest lag at which that
-sequence matches itself is one iteration; an operation that occurs once in it, the anchor, marks where it ends.
+On its busiest stream a decoding rank runs the same operations again and again. The smallest stretch that returns as a
+whole is one iteration; an operation that occurs once in it, the anchor, marks where it ends.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ from analysis.errors import TraceError
 from analysis.extract import Activity
 from analysis.intervals import Ints, Mask, latest_end_before
 
-# An iteration's last layers differ a little from step to step, a lag of one layer matches clearly worse.
-_MATCH_TOLERANCE = 0.01
-_MATCH_LEAST = 0.8
-# Operations over which a match is judged: more than one iteration of any model here, so that no stretch lies
-# between two ends of iterations, where a lag of one layer would match as well.
-_STRETCH = 2048
+# What lies between two layers is all but the same, too: only what runs once in an iteration (embedding, head,
+# sampling, together three operations at the least) tells layers from iterations.
+_ALIKE_TOLERANCE = 0.004
+_ONCE_LEAST = 1.5
+_ALIKE_LEAST = 0.8
 # Profiler start and prefill end within the first four; the first rank to stop ends the capture for all.
 _DROPPED_FIRST, _DROPPED_LAST = 4, 1
 _WHY_DROPPED = "profiler start and prefill (first 4), end of the capture (last 1)"
-# How far the number of operations of one decode step may be from that of the others.
-_SAME_SIZE = 0.1
+# The share of a decode step's operations that may differ from the others': a growing context changes the grids of
+# attention (7 % of the operations), another number of requests those of all but the matrix products (over 30 %).
+_UNUSUAL = 0.2
+_PARTS = 5
 _ANCHOR_REGULARITY = 0.8
 RECORD_MORE = "record at least 64 decode steps of one batch in one capture window"
 
@@ -96,33 +97,58 @@ def _busiest(operations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
-    """The smallest lag at which the sequence matches itself about as well as at any, and how well."""
-    # The period is a distance between neighbours of the same kind, because the anchor occurs once in it.
-    order = np.argsort(tokens, kind="stable")
-    distances = np.diff(order)[np.diff(tokens[order]) == 0]
-    lags, counts = np.unique(distances, return_counts=True)
-    lags = lags[(counts > 1) & (lags <= len(tokens) // 2)]
-    steady = tokens[len(tokens) // 4 :]  # prefill comes first, and its layers match each other
-    matches = np.array([_typical_match(steady[lag:] == steady[: len(steady) - lag]) for lag in lags])
-    if not len(lags) or matches.max() < _MATCH_LEAST:
-        best = f"; the best lag matches {matches.max():.0%}" if len(lags) else ""
+    """The smallest distance at which an operation returns and everything between returns with it; and how much does.
+
+    Counting what lies between returns, rather than comparing the sequence with itself at a lag, forgives a step that
+    has an operation more: every 16 tokens or so a new block of KV cache shifts all that follows.
+    """
+    returns = _returns(tokens)
+    alike = np.array([_alike(tokens, token) for token in returns["token"]])
+    if not len(alike) or alike.max() < _ALIKE_LEAST:
+        best = f" (at best {alike.max():.0%} of them, {_ALIKE_LEAST:.0%} expected)" if len(alike) else ""
         raise TraceError(
             f"{activity.path}: no decode iterations: the {len(tokens)} operations on the busiest stream of a rank do "
-            f"not repeat{best}, {_MATCH_LEAST:.0%} expected; {RECORD_MORE}"
+            f"not repeat{best}; {RECORD_MORE}"
         )
-    at = int(np.flatnonzero(matches >= matches.max() - _MATCH_TOLERANCE)[0])
-    return int(lags[at]), float(matches[at])
+    # In iterations of few operations, as where graphs are single ones, one more in 16 steps weighs more than that.
+    allowed = max(_ALIKE_TOLERANCE, min(_ONCE_LEAST / returns["distance"].iloc[int(alike.argmax())], 0.03))
+    at = int(np.flatnonzero(alike >= alike.max() - allowed)[0])
+    return int(returns["distance"].iloc[at]), float(alike[at])
 
 
-def _typical_match(same: Mask) -> float:
-    """The share of equal operations in the median stretch.
+def _returns(tokens: Ints) -> pd.DataFrame:
+    """Distances at which some operation returns regularly, ascending, each with the operation that does so most."""
+    order = np.argsort(tokens, kind="stable")
+    pairs = pd.DataFrame({"token": tokens[order][1:], "at": order[1:], "distance": np.diff(order)})
+    pairs = pairs[np.diff(tokens[order]) == 0]
+    counted = pairs.groupby(["token", "distance"]).size().rename("regular").reset_index()
+    counted = counted.sort_values("regular", ascending=False).drop_duplicates("token")
+    whole = pairs.groupby("token").agg(times=("at", "size"), last=("at", "max"), span=("distance", "sum"))
+    counted = counted.join(whole, on="token")
+    regular = counted["regular"] >= np.maximum(_ANCHOR_REGULARITY * counted["times"], 2)
+    # Not within prefill alone, whose layers are like each other.
+    throughout = counted["span"] >= len(tokens) // 2
+    found: pd.DataFrame = counted[regular & throughout].drop_duplicates("distance").sort_values("distance")
+    return found
 
-    Not over the whole: every 16 tokens or so a step has an operation more (a new block of KV cache), which shifts
-    all that follows by one and would make 16 steps look like the better period.
+
+def _alike(tokens: Ints, token: int) -> float:
+    """How much of what lies between two returns of an operation is what usually lies there, in the median of parts.
+
+    The median, because prefill and the end of a request change a few steps; a lag of one layer fails in every part.
     """
-    stretch = min(_STRETCH, max(len(same) // 4, 1))
-    whole = same[: len(same) // stretch * stretch]
-    return float(np.median(whole.reshape(-1, stretch).mean(axis=1)))
+    cuts = np.flatnonzero(tokens == token)
+    counts = _counts(np.repeat(np.arange(len(cuts) - 1), np.diff(cuts)), tokens[cuts[0] : cuts[-1]], len(cuts) - 1)
+    unusual = np.abs(counts - np.median(counts, axis=0)).sum(axis=1)
+    parts = (cuts[:-1] - cuts[0]) * _PARTS // (cuts[-1] - cuts[0])
+    by_part = np.bincount(parts, unusual) / np.maximum(np.bincount(parts, counts.sum(axis=1)), 1)
+    return 1 - float(np.median(by_part))
+
+
+def _counts(row: Ints, what: Ints, rows: int) -> Ints:
+    """How often each of the things occurs in each row."""
+    codes, distinct = pd.factorize(what)
+    return np.bincount(row * len(distinct) + codes, minlength=rows * len(distinct)).reshape(rows, len(distinct))
 
 
 def _anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int:
@@ -177,20 +203,18 @@ def _nearest(times: Ints, reference: Ints) -> Ints:
 
 def _steady(operations: pd.DataFrame, bounds: Ints, activity: Activity) -> tuple[Mask, str]:
     """Which intervals between bounds are kept, and why the others are not."""
-    everything = np.ones(bounds.shape[1] - 1, dtype=bool)
-    number = _iteration_of(operations, bounds, everything)
-    sizes = np.stack(
-        [
-            np.bincount(number[(operations["rank"] == rank) & (number > 0)], minlength=bounds.shape[1])[1:]
-            for rank in activity.ranks["rank"]
-        ]
-    )
-    usual = np.median(sizes, axis=1, keepdims=True)
-    same = (np.abs(sizes - usual) <= _SAME_SIZE * usual).all(axis=0)
-    inner = everything.copy()
+    inner = np.ones(bounds.shape[1] - 1, dtype=bool)
+    number = _iteration_of(operations, bounds, inner)
     inner[:_DROPPED_FIRST], inner[-_DROPPED_LAST:] = False, False
-    odd = int((inner & ~same).sum())
-    return inner & same, _WHY_DROPPED + (f", {odd} with another number of operations" if odd else "")
+    like = np.ones(len(inner), dtype=bool)
+    for rank in activity.ranks["rank"]:
+        mine = ((operations["rank"] == rank) & (number > 0)).to_numpy(bool)
+        counts = _counts(number[mine] - 1, operations["signature"].to_numpy(np.int64)[mine], len(inner))
+        usual = np.median(counts[inner], axis=0)
+        unusual = np.abs(counts - usual).sum(axis=1) / (counts + usual).sum(axis=1)
+        like &= unusual <= _UNUSUAL
+    odd = int((inner & ~like).sum())
+    return inner & like, _WHY_DROPPED + (f", {odd} that ran other operations than the rest" if odd else "")
 
 
 def _iteration_of(operations: pd.DataFrame, bounds: Ints, kept: Mask) -> Ints:

@@ -75,6 +75,30 @@ def test_the_layers_of_a_deep_model_are_not_its_iterations(tmp_path: Path) -> No
     assert _find(trace, tmp_path).period_operations == 403
 
 
+def test_an_operation_that_differs_every_other_step_does_not_double_the_iteration(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 0
+    for step in range(12):
+        for number, name in enumerate(["embed", *["norm", "qkv", "attend", "up", "down"] * 80, "head", "sample"]):
+            trace.launch(name, at=now - 1, start=now, end=now + 5, grid=1 + step % 2 if number == 300 else 1)
+            now += 6
+    assert _find(trace, tmp_path).period_operations == 403
+
+
+@pytest.mark.parametrize("layers", [1, 10, 60])
+def test_a_step_with_an_operation_more_every_sixteen_does_not_make_sixteen_steps_one(
+    tmp_path: Path, layers: int
+) -> None:
+    trace, now = Sqlite(), 0
+    for step in range(80):
+        extra = ["new block"] if step % 16 == 0 else []
+        for name in [*extra, "embed", *["norm", "qkv", "attend", "up", "down"] * layers, "head", "sample"]:
+            trace.launch(name, at=now - 1, start=now, end=now + 5)
+            now += 6
+    found = _find(trace, tmp_path)
+    assert found.period_operations == 5 * layers + 3
+    assert len(found.iterations) == 74
+
+
 def test_piecewise_graphs_are_pieces_of_one_iteration(tmp_path: Path) -> None:
     trace = Sqlite()
     for step in range(10):
@@ -116,7 +140,7 @@ def test_a_rank_that_was_recorded_longer_is_cut_to_the_others(tmp_path: Path) ->
     assert _windows(found, rank=0) == _windows(found, rank=1)
 
 
-def test_a_step_of_another_size_is_no_decode_step_like_the_others(tmp_path: Path) -> None:
+def test_a_prefill_between_decode_steps_is_none_of_them(tmp_path: Path) -> None:
     trace, now = Sqlite(), 0
     for step in range(12):
         layers = 9 if step == 7 else 3  # step 7 is a prefill between decode steps
@@ -125,7 +149,43 @@ def test_a_step_of_another_size_is_no_decode_step_like_the_others(tmp_path: Path
             now += 10
     found = _find(trace, tmp_path)
     assert 7 not in found.iterations["iteration"].tolist()
-    assert "1 with another number of operations" in found.why_dropped
+    assert "1 that ran other operations than the rest" in found.why_dropped
+
+
+def test_a_step_with_fewer_requests_is_no_step_like_the_others(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 0
+    for step in range(30):
+        requests = 10 if step in {20, 21} else 16
+        for name in ["embed", *["norm", "qkv", "attend", "rotate"] * 8, "head", "sample"]:
+            grid = 64 if name in {"embed", "qkv", "head", "sample"} else requests
+            trace.launch(name, at=now - 1, start=now, end=now + 5, grid=grid)
+            now += 26 if name == "sample" else 6
+    found = _find(trace, tmp_path)
+    assert found.period_operations == 35
+    assert found.iterations["iteration"].tolist() == [*range(5, 20), *range(22, 29)]
+    assert "2 that ran other operations than the rest" in found.why_dropped
+
+
+def test_a_step_unlike_the_others_does_not_make_a_rarer_return_look_better(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 0
+    for step in range(60):
+        grid = 10 if step == 58 else 16  # outside the span of what returns every 16 steps
+        extra = ["new block"] * 2 if step % 16 == 3 else []
+        for name in [*extra, "embed", *["norm", "qkv", "attend", "rotate"] * 8, "head", "sample"]:
+            trace.launch(name, at=now - 1, start=now, end=now + 5, grid=1 if name == "sample" else grid)
+            now += 6
+    assert _find(trace, tmp_path).period_operations == 35
+
+
+def test_a_growing_context_changes_attention_and_not_what_a_step_is(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 0
+    for step in range(30):
+        for name in ["embed", *["norm", "qkv", "rotate", "attend", "out", "norm", "up", "down"] * 8, "head", "sample"]:
+            trace.launch(name, at=now - 1, start=now, end=now + 5, grid=1 + step // 10 if name == "attend" else 1)
+            now += 6
+    found = _find(trace, tmp_path)
+    assert found.period_operations == 67
+    assert len(found.iterations) == 29 - 5
 
 
 def test_operations_that_do_not_repeat_are_refused(tmp_path: Path) -> None:
@@ -133,6 +193,15 @@ def test_operations_that_do_not_repeat_are_refused(tmp_path: Path) -> None:
     for number, name in enumerate(np.random.default_rng(1).permutation(300) % 97):
         trace.launch(f"kernel {name}", at=10 * number, start=10 * number + 1, end=10 * number + 9)
     with pytest.raises(TraceError, match=r"no decode iterations.*do not repeat.*record at least 64 decode steps"):
+        _find(trace, tmp_path)
+
+
+def test_one_kernel_that_returns_among_others_that_do_not_is_no_iteration(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for number in range(200):
+        name = "sample" if number % 10 == 0 else f"kernel {number}"
+        trace.launch(name, at=10 * number, start=10 * number + 1, end=10 * number + 9)
+    with pytest.raises(TraceError, match=r"do not repeat \(at best \d+% of them, 80% expected\)"):
         _find(trace, tmp_path)
 
 
