@@ -26,7 +26,8 @@ _PATH = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+([\w.+@-]*)")
 def publish(folder: Path, recording: Path, note: str) -> int:
     """Write the recording of a study folder; returns the number of cases. Raises StudyError; adds to what is there."""
     study = read_json(folder / STUDY)
-    cases = sorted(path.parent for path in (folder / "cases").glob(f"*/{RECORD}") if not path.parent.name.startswith("."))
+    found = (path.parent for path in (folder / "cases").glob(f"*/{RECORD}"))
+    cases = sorted(case for case in found if not case.name.startswith("."))
     if not cases:
         raise StudyError(f"{folder}/cases holds no finished case; expected NAME/{RECORD}: run study.sweep first")
     records = [read_json(case / RECORD) for case in cases]
@@ -53,9 +54,10 @@ def _publish_case(case: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     traces = []
     for trace in record["files"]["traces"]:
-        packed = f"{Path(trace['file']).stem}.sqlite.xz"
-        compact.pack(case / trace["file"], target / packed)
-        traces.append({**trace, "file": packed})
+        name = trace["file"].removesuffix(".xz") + ".xz"
+        # A study that was resumed from a recording holds traces that are packed already.
+        (shutil.copyfile if name == trace["file"] else compact.pack)(case / trace["file"], target / name)
+        traces.append({**trace, "file": name})
     if record["files"]["samples"]:
         shutil.copyfile(case / record["files"]["samples"], target / record["files"]["samples"])
     record["files"] = {**record["files"], "log": None, "traces": traces}
@@ -65,7 +67,8 @@ def _publish_case(case: Path, target: Path) -> None:
 def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, Any]:
     labels = sorted({str(record["host"]["label"]) for record in records})
     days = sorted({str(record["started_utc"])[:10] for record in records})
-    return {"format": FORMAT, "host": ", ".join(labels), "date": " to ".join(dict.fromkeys((days[0], days[-1]))), "note": note}
+    span = " to ".join(dict.fromkeys((days[0], days[-1])))
+    return {"format": FORMAT, "host": ", ".join(labels), "date": span, "note": note}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

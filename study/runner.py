@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,12 +72,14 @@ class Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop what runs and drop what is half made."""
+        """Stop what runs and drop what is half made; a second Ctrl-C does not cut this short."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for attempt in self._running:
             attempt.child.stop()
             self._folder.discard(attempt.case)
         self._settle()
         self._pool.shutdown()
+        signal.signal(signal.SIGINT, before)
 
     def run(self, wave: Sequence[Case]) -> None:
         """Start the engines of a wave on disjoint GPUs, then measure one after the other while the rest idle."""

@@ -1,7 +1,8 @@
 """An engine that does nothing at a known pace, and misbehaves on request. It exists for tests alone.
 
 STANDIN_MISBEHAVE names the fault: load-error, out-of-memory, crash, hang, orphan (leaves a child that ignores
-SIGTERM), wrong-graphs, no-capture. STANDIN_WHEN is `start` or `generate` (default start).
+SIGTERM), wrong-graphs, no-capture. STANDIN_WHEN is `start` or `generate` (default start); STANDIN_ENGINE names the
+one engine that misbehaves (default both).
 """
 
 import os
@@ -19,6 +20,8 @@ def fault(when: str) -> str | None:
     asked = os.environ.get("STANDIN_MISBEHAVE")
     if asked is None or os.environ.get("STANDIN_WHEN", "start") != when:
         return None
+    if os.environ.get("STANDIN_ENGINE", "standin") not in sys.modules:
+        return None
     if asked == "load-error":
         raise ValueError("no weights named model.safetensors")
     if asked == "out-of-memory":
@@ -31,7 +34,7 @@ def fault(when: str) -> str | None:
     if asked == "orphan":
         ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
         child = subprocess.Popen([sys.executable, "-c", ignore], start_new_session=True)
-        Path(os.environ["STANDIN_ORPHAN"]).write_text(str(child.pid))
+        Path(os.environ["STANDIN_ORPHAN"]).write_text(f"{os.getpid()} {child.pid}")
         time.sleep(3600)
     return asked
 

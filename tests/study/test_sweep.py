@@ -1,0 +1,228 @@
+"""The whole command with real processes: stand-in engines and nsys that misbehave on request."""
+
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STANDIN = ROOT / "tests" / "standin"
+RECORDED = ROOT / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
+ON = "llama3-8b_vllm_tp1_graphs-on"
+OFF = "llama3-8b_vllm_tp1_graphs-off"
+SMALL = ["--tp", "1", "--engines", "vllm", "--windows", "2", "--output-tokens", "16", "--prompt-tokens", "8"]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN", "NSYS"))}
+    path = f"{STANDIN}{os.pathsep}{kept['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": f"{STANDIN / 'engines'}{os.pathsep}{ROOT}", **extra}
+
+
+def command(out: Path, *flags: str) -> list[str]:
+    python = f"--vllm-python={sys.executable}", f"--sglang-python={sys.executable}"
+    return [sys.executable, "-m", "study.sweep", "--out", str(out), f"--nsys={STANDIN / 'nsys'}", *python, *flags]
+
+
+def sweep(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(out, "--live", *flags), env=environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def record(out: Path, name: str) -> dict:
+    return json.loads((out / "cases" / name / "case.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def trace(tmp_path_factory: pytest.TempPathFactory):
+    """Plain files of recorded TP1 traces, by engine and graph mode."""
+    folder = tmp_path_factory.mktemp("traces")
+
+    def plain(engine: str, graphs: str) -> str:
+        target = folder / f"{engine}-{graphs}.sqlite"
+        packed = RECORDED / f"llama3-8b_{engine}_tp1_graphs-{graphs}_trace-node_r1" / "trace_b1.sqlite.xz"
+        target.write_bytes(lzma.decompress(packed.read_bytes()))
+        return str(target)
+
+    return plain
+
+
+def test_a_live_study_leaves_whole_folders_and_a_report(tmp_path: Path, trace) -> None:
+    done = sweep(tmp_path, *SMALL, "--graphs", "on", "--repeats", "2", STANDIN_TRACE=trace("vllm", "on"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {path.name for path in (tmp_path / "cases").iterdir()}
+    assert names == {f"{ON}_trace-off_r1", f"{ON}_trace-off_r2", f"{ON}_trace-node_r1"}
+    untraced = record(tmp_path, f"{ON}_trace-off_r1")
+    assert (untraced["outcome"], untraced["resolved"]["graphs"], untraced["made_by"]) == ("ok", "on", "study.sweep")
+    assert (tmp_path / "cases" / f"{ON}_trace-off_r1" / "samples.csv").read_text().count("\n") == 1 + 2
+    traced = record(tmp_path, f"{ON}_trace-node_r1")
+    assert traced["files"]["traces"] == [{"batch": 1, "file": "trace_b1.sqlite"}]
+    assert traced["argv"][1] == "profile" and traced["host"]["nsys"] == "2000.1.1"
+    assert set(untraced["env"]) <= {"CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE"} | {
+        name for name in untraced["env"] if name.startswith(("NCCL_", "VLLM_", "OMP_", "TORCH_", "CUDA_", "PYTORCH_"))
+    }
+    assert (tmp_path / "report" / "report.html").exists() and "report.html" in done.stdout
+    assert "MEASURED HERE" in done.stdout
+
+
+def test_a_second_run_keeps_finished_cases_and_starts_no_engine(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    assert sweep(tmp_path, *flags).returncode == 0
+    before = record(tmp_path, f"{ON}_trace-off_r1")
+    again = sweep(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
+    assert again.returncode == 0 and "0 to run" in again.stdout
+    assert record(tmp_path, f"{ON}_trace-off_r1") == before
+
+
+def test_a_folder_of_another_study_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    assert sweep(tmp_path, *flags).returncode == 0
+    other = sweep(tmp_path, *flags, "--seed", "7")
+    assert other.returncode == 1 and "seed: 0 there, 7 now" in other.stderr and "Traceback" not in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "when", "reason"),
+    [
+        ("load-error", "start", "load error: ValueError: no weights named model.safetensors"),
+        ("out-of-memory", "start", "out of memory while starting: CUDA out of memory"),
+        ("out-of-memory", "generate", "out of memory while warming up: CUDA out of memory"),
+        ("crash", "start", "crash: the engine ended with signal 11 while starting"),
+        ("crash", "generate", "crash: the engine ended with signal 11 while warming up"),
+        ("hang", "start", "time-out: nothing heard for"),
+        ("hang", "generate", "time-out: nothing heard for"),
+    ],
+)
+def test_a_failed_case_is_recorded_with_its_reason_and_the_study_goes_on(
+    tmp_path: Path, fault: str, when: str, reason: str
+) -> None:
+    flags = ["--tp", "1", "--graphs", "on", "--repeats", "1", "--tracing", "off", "--windows", "1", "--timeout", "4"]
+    extra = {"STANDIN_MISBEHAVE": fault, "STANDIN_WHEN": when, "STANDIN_ENGINE": "vllm"}
+    done = sweep(tmp_path, *flags, **extra)
+    assert done.returncode == 3, done.stdout + done.stderr
+    failed = record(tmp_path, f"{ON}_trace-off_r1")
+    assert failed["outcome"] == "failed" and failed["reason"].startswith(reason)
+    assert failed["reason"] in done.stdout and f"{ON}_trace-off_r1 failed" in done.stderr
+    assert record(tmp_path, "llama3-8b_sglang_tp1_graphs-on_trace-off_r1")["outcome"] == "ok"
+
+
+def test_the_last_lines_of_the_log_stand_in_a_failed_record(tmp_path: Path) -> None:
+    sweep(tmp_path, *SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off", STANDIN_MISBEHAVE="crash")
+    assert record(tmp_path, f"{ON}_trace-off_r1")["log_tail"] == ["stand-in: about to crash"]
+
+
+def test_failed_cases_are_retried_only_when_asked(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    sweep(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
+    kept = sweep(tmp_path, *flags)
+    assert kept.returncode == 3 and record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "failed"
+    retried = sweep(tmp_path, *flags, "--retry-failed")
+    assert retried.returncode == 0 and record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("no-capture", "nsys wrote no trace.nsys-rep"), ("export", "nsys export of trace.nsys-rep")]
+)
+def test_a_trace_that_never_came_is_a_failure_that_says_where_it_was_lost(
+    tmp_path: Path, trace, fault: str, reason: str
+) -> None:
+    flags = (*SMALL, "--graphs", "on", "--tracing", "node")
+    done = sweep(tmp_path, *flags, STANDIN_MISBEHAVE=fault, STANDIN_WHEN="never", STANDIN_TRACE=trace("vllm", "on"))
+    assert done.returncode == 3
+    assert record(tmp_path, f"{ON}_trace-node_r1")["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(("label", "found"), [("on", "off"), ("off", "on")])
+def test_swapped_traces_make_a_case_invalid(tmp_path: Path, trace, label: str, found: str) -> None:
+    done = sweep(tmp_path, *SMALL, "--graphs", label, "--tracing", "node", STANDIN_TRACE=trace("vllm", found))
+    assert done.returncode == 3
+    invalid = record(tmp_path, f"llama3-8b_vllm_tp1_graphs-{label}_trace-node_r1")
+    assert invalid["outcome"] == "invalid" and "graph" in invalid["reason"]
+
+
+def test_a_case_is_invalid_when_the_engine_resolved_the_other_mode(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    assert sweep(tmp_path, *flags, STANDIN_MISBEHAVE="wrong-graphs").returncode == 3
+    assert "engine resolved graphs off" in record(tmp_path, f"{ON}_trace-off_r1")["reason"]
+
+
+def test_each_batch_of_a_traced_case_gets_a_trace_of_its_own(tmp_path: Path, trace) -> None:
+    done = sweep(tmp_path, *SMALL, "--graphs", "on", "--tracing", "node", "--batches", "1,4",
+                 STANDIN_TRACE=trace("vllm", "on"))  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = record(tmp_path, f"{ON}_trace-node_r1")["files"]["traces"]
+    assert [trace["file"] for trace in files] == ["trace_b1.sqlite", "trace_b4.sqlite"]
+
+
+def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, "--repeats", "1", "--tracing", "off", "--parallel-starts")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split("| ")[-1] for line in done.stdout.splitlines() if "| llama" in line]
+    first, second = f"{ON}_trace-off_r1", f"{OFF}_trace-off_r1"
+    assert lines.index(f"{second}: starting") < lines.index(f"{first}: measuring batch 1")
+    assert lines.index(f"{first}: measuring batch 1") < lines.index(f"{second}: warming up batch 1")
+    devices = [record(tmp_path, name)["env"]["CUDA_VISIBLE_DEVICES"] for name in (first, second)]
+    assert devices == ["0", "1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    orphan = tmp_path / "orphan"
+    extra = {"STANDIN_MISBEHAVE": "orphan", "STANDIN_WHEN": "generate", "STANDIN_ENGINE": "sglang"}
+    flags = ["--live", "--tp", "1", "--graphs", "on", "--repeats", "1", "--tracing", "off", "--windows", "1"]
+    running = subprocess.Popen(
+        command(tmp_path / "out", *flags),
+        env=environment(STANDIN_ORPHAN=str(orphan), **extra),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (orphan.exists() and orphan.read_text().count(" ")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = [psutil.Process(int(pid)) for pid in orphan.read_text().split()]
+    assert len(left) == 2 and all(process.is_running() for process in left)
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130 and "the same command resumes" in errors
+    gone, alive = psutil.wait_procs(left, timeout=10)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert [path.name for path in (tmp_path / "out" / "cases").iterdir()] == [f"{ON}_trace-off_r1"]
+    assert record(tmp_path / "out", f"{ON}_trace-off_r1")["outcome"] == "ok"
+
+
+def test_live_without_a_gpu_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, STANDIN_GPUS="0")
+    assert done.returncode == 1 and "no NVIDIA GPU" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "cases").exists()
+
+
+def test_live_without_an_engine_says_how_to_get_it(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, "--vllm-python", "/bin/false")
+    assert done.returncode == 1 and "python -m launch.install vllm" in done.stderr
+
+
+def test_a_gpu_that_is_not_this_host_s_is_refused_unless_it_is_a_dry_run(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, "--gpu", "rtx4090")
+    assert done.returncode == 1 and "this host has NVIDIA H200" in done.stderr
+
+
+def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(tmp_path, *SMALL), env=environment(STANDIN_GPUS="0"), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("Replaying the recorded study: no NVIDIA GPU")
+    assert "RECORDED 2026-11-21 on 4x NVIDIA H200" in done.stdout
+    page = (ROOT / "out" / "replay" / "report.html").read_text()
+    assert "RECORDED" in page and "580.159.04" in page
