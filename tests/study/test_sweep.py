@@ -32,8 +32,12 @@ def command(out: Path, *flags: str) -> list[str]:
 
 
 def sweep(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return run(command(out, "--live", *flags), **extra)
+
+
+def run(argv: list[str], **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(out, "--live", *flags), env=environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=120
+        argv, env=environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -195,7 +199,7 @@ def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, numbe
     running.send_signal(number)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130 and "the same command resumes" in errors
-    gone, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(left, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     assert [path.name for path in (tmp_path / "out" / "cases").iterdir()] == [f"{ON}_trace-off_r1"]
     assert record(tmp_path / "out", f"{ON}_trace-off_r1")["outcome"] == "ok"
@@ -218,9 +222,7 @@ def test_a_gpu_that_is_not_this_host_s_is_refused_unless_it_is_a_dry_run(tmp_pat
 
 
 def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(tmp_path, *SMALL), env=environment(STANDIN_GPUS="0"), cwd=ROOT, capture_output=True, text=True
-    )
+    done = run(command(tmp_path, *SMALL), STANDIN_GPUS="0")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("Replaying the recorded study: no NVIDIA GPU")
     assert "RECORDED 2026-11-21 on 4x NVIDIA H200" in done.stdout
