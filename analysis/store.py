@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from analysis import columns
 from analysis.errors import TraceError
+from analysis.intervals import Mask
 
 Ints = npt.NDArray[np.int64]
 MAGIC = b"SQLite format 3\x00"
@@ -101,7 +102,7 @@ class Recording:
         if not stored:
             return self.small.integers(table, wanted, excluding=excluding)
         rows = len(next(iter(stored.values())).values)
-        kept = np.ones(rows, dtype=bool)
+        kept: Mask = np.ones(rows, dtype=bool)
         if excluding:
             kept = ~np.isin(stored[excluding[0]].values, np.array(list(excluding[1]), np.int64))
         return {
