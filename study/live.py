@@ -9,6 +9,7 @@ from typing import Any
 
 from launch import host, install, nsys
 from study.commands import Tools, traced
+from study.errors import StudyError
 from study.spec import Case, Spec
 
 
@@ -32,6 +33,12 @@ def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
         if host.engine_versions(python, engine) is None:
             found.append(f"no {engine}: python -m launch.install {engine}, then --{engine}-python PATH")
     return tuple(found)
+
+
+def check_checkpoint(spec: Spec) -> None:
+    """Raise StudyError where the checkpoint that a study names is not one on this host."""
+    if spec.checkpoint and not (spec.checkpoint / "config.json").is_file():
+        raise StudyError(f"--checkpoint {spec.checkpoint} holds no config.json; expected a folder of a model's weights")
 
 
 def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str, Any]:

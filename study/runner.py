@@ -34,7 +34,7 @@ class Attempt:
     child: Child
     started_utc: str
     phase: str = "starting"
-    phase_since_s: float = field(default_factory=time.monotonic)
+    phase_since_s: float = field(default_factory=time.time)
     heard_s: float = field(default_factory=time.monotonic)
     phases_s: dict[str, float] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class Attempt:
     failure: str | None = None
     done: bool = False
 
-    def enter(self, phase: str) -> None:
-        """Close the books of one phase and open the next."""
-        now = time.monotonic()
-        self.phases_s[self.phase] = round(self.phases_s.get(self.phase, 0.0) + now - self.phase_since_s, 3)
-        self.phase, self.phase_since_s = phase, now
+    def enter(self, phase: str, at_s: float | None = None) -> None:
+        """Close the books of one phase and open the next, at the epoch second that the driver gives or now."""
+        now_s = time.time() if at_s is None else at_s
+        self.phases_s[self.phase] = round(self.phases_s.get(self.phase, 0.0) + now_s - self.phase_since_s, 3)
+        self.phase, self.phase_since_s = phase, now_s
 
 
 class Runner:
@@ -113,6 +113,7 @@ class Runner:
         self._running.append(Attempt(case=case, folder=folder, command=command, go=go, child=child, started_utc=now))
 
     def _follow(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> None:
+        attempt.heard_s = time.monotonic()  # while others of its wave were followed, nobody listened
         while not attempt.failure:
             exited = attempt.child.exit_code()  # asked before the events are read, so that none is missed
             for event in attempt.child.events():
@@ -132,7 +133,7 @@ class Runner:
         kind = event["event"]
         fields = {key: value for key, value in event.items() if key not in ("event", "time_s")}
         if kind == "phase":
-            attempt.enter(fields["phase"])
+            attempt.enter(fields["phase"], event["time_s"])
             self._progress.phase(attempt.case, attempt.phase, batch=fields.get("batch"))
         elif kind == "resolved":
             attempt.resolved = fields
@@ -142,7 +143,7 @@ class Runner:
             attempt.failure = judge.raised(fields["kind"], fields["message"], attempt.phase)
         elif kind == "done":
             attempt.done = True
-            attempt.enter("stopping")
+            attempt.enter("stopping", event["time_s"])
 
     def _end(self, attempt: Attempt) -> None:
         attempt.child.stop()

@@ -1,5 +1,6 @@
 """python -m study.sweep: plan a study, run it here or replay the recorded one, and write its report."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def _sweep(options: Options, console: Console) -> int:
 
 
 def _run(options: Options, tools: Tools, console: Console) -> int:
+    live.check_checkpoint(options.spec)
     gpu, count = _gpu(options, must_be_here=True)
     planned = plan(options.spec, gpu, count)
     folder = StudyFolder(options.spec.out)
@@ -127,7 +129,7 @@ def _shell_lines(case: Case, *, tools: Tools, folder: StudyFolder) -> tuple[str,
     model = models.load(case.model)
     command = commands.run(case, tools=tools, model=model, folder=place, gpus=range(case.tp), go=None)
     exports = commands.exports(case, tools=tools, folder=place)
-    return (f"mkdir -p {place}", command.shell(), *(" ".join(argv) for _, _, argv in exports))
+    return (shlex.join(["mkdir", "-p", str(place)]), command.shell(), *(shlex.join(argv) for _, _, argv in exports))
 
 
 if __name__ == "__main__":

@@ -216,6 +216,12 @@ def test_live_without_an_engine_says_how_to_get_it(tmp_path: Path) -> None:
     assert done.returncode == 1 and "python -m launch.install vllm" in done.stderr
 
 
+def test_a_checkpoint_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, "--checkpoint", str(tmp_path / "weights"))
+    assert done.returncode == 1 and "weights holds no config.json" in done.stderr
+    assert not (tmp_path / "cases").exists()
+
+
 def test_a_gpu_that_is_not_this_host_s_is_refused_unless_it_is_a_dry_run(tmp_path: Path) -> None:
     done = sweep(tmp_path, *SMALL, "--gpu", "rtx4090")
     assert done.returncode == 1 and "this host has NVIDIA H200" in done.stderr
