@@ -16,6 +16,7 @@ import psutil
 TOKEN = "CUDA_GRAPH_STUDY_CHILD"
 TERMINATE_S = 60.0  # nsys writes its report while the application it wraps is gone: seconds to a minute at eight GPUs
 KILL_S = 10.0
+POLL_S = 0.02
 
 
 class Child:
@@ -58,13 +59,20 @@ class Child:
         """End what still runs: the application first, so that nsys can write; then the group; then by force."""
         self.events()
         if self.exit_code() is None and self.driver_pid is not None:
-            _signal(self.driver_pid, signal.SIGTERM)
+            self._end_driver(self.driver_pid)
             self._wait(TERMINATE_S)
         if self.exit_code() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             self._wait(KILL_S)
         self._sweep_up()
+
+    def _end_driver(self, pid: int) -> None:
+        with contextlib.suppress(psutil.Error):
+            driver = psutil.Process(pid)
+            # The driver may be gone and its number have passed to a stranger.
+            if self._is_ours(driver):
+                driver.terminate()
 
     def _wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -76,7 +84,7 @@ class Child:
             for process in left:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-            psutil.wait_procs(left, timeout=1)
+            time.sleep(POLL_S)  # waiting with psutil would take the exit code away from Popen
         self._wait(KILL_S)
 
     def _owned(self) -> list[psutil.Process]:
@@ -91,11 +99,6 @@ class Child:
             return os.getsid(process.pid) == self._process.pid or process.environ().get(TOKEN) == self._token
         except (psutil.Error, OSError):
             return False
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def run_to_end(argv: Sequence[str], *, log: Path, timeout_s: float) -> int:
