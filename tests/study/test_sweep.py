@@ -173,6 +173,8 @@ def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: 
     first, second = f"{ON}_trace-off_r1", f"{OFF}_trace-off_r1"
     assert lines.index(f"{second}: starting") < lines.index(f"{first}: measuring batch 1")
     assert lines.index(f"{first}: measuring batch 1") < lines.index(f"{second}: warming up batch 1")
+    phases = [record(tmp_path, name)["phases_s"] for name in (first, second)]
+    assert phases[1]["ready"] > phases[0]["warming up"] + phases[0]["measuring"]  # it waited for its turn
     devices = [record(tmp_path, name)["env"]["CUDA_VISIBLE_DEVICES"] for name in (first, second)]
     assert devices == ["0", "1"]
 
