@@ -3,11 +3,12 @@
 import json
 import platform
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+import psutil
 
 _PROBE = """
 import importlib.metadata as m, json, sys
@@ -26,10 +27,13 @@ class HostGpu:
 
 @cache
 def gpus() -> tuple[HostGpu, ...]:
-    """The GPUs of this host in the order of nvidia-smi; empty where there is none or no driver."""
+    """The GPUs of this host in the order of nvidia-smi; empty where there is none or no driver.
+
+    A GPU without memory of its own, for which nvidia-smi gives no number, has the host's.
+    """
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     rows = (line.split(", ") for line in _output(query).splitlines() if line.count(", ") == 2)
-    return tuple(HostGpu(name=name, memory_gib=float(mib) / 1024, driver=driver) for name, mib, driver in rows)
+    return tuple(HostGpu(name=name, memory_gib=_gib(mib), driver=driver) for name, mib, driver in rows)
 
 
 @cache
@@ -52,9 +56,11 @@ def cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def python() -> str:
-    """This interpreter."""
-    return sys.executable
+def _gib(mib: str) -> float:
+    try:
+        return float(mib) / 1024
+    except ValueError:
+        return psutil.virtual_memory().total / 2**30
 
 
 def _output(argv: Sequence[str]) -> str:

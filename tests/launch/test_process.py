@@ -1,5 +1,6 @@
 """A child process tree, with real processes that obey, ignore SIGTERM, leave the session or hide their environment."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,13 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from launch import process
+from launch import nsys, process
 from launch.process import Child, run_to_end
 
 SLEEP = "import time; time.sleep(3600)\n"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 # What every driver does first: it says which process it is.
 TELL = "import json, os, pathlib; pathlib.Path('events').write_text(json.dumps({'pid': os.getpid()}) + '\\n')\n"
+MARK = "TEST_OF_A_PROCESS_TREE"
 Start = Callable[[str], Child]
 
 
@@ -30,7 +32,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
     def begin(code: str) -> Child:
         argv = [sys.executable, "-S", "-c", code]
-        children.append(Child(argv, env=os.environ, log=Path("log"), events=Path("events")))
+        children.append(Child(argv, env={**os.environ, MARK: str(tmp_path)}, log=Path("log"), events=Path("events")))
         return children[-1]
 
     yield begin
@@ -68,6 +70,13 @@ def spawned() -> int:
 
 def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def marked(running: psutil.Process) -> bool:
+    """Whether a process inherited this test's mark, which is the name of its folder and thus the one it is in."""
+    with contextlib.suppress(psutil.Error):
+        return running.environ().get(MARK) == str(Path.cwd())
+    return False
 
 
 def test_events_come_once_each_and_a_half_written_line_waits_for_its_end(start: Start) -> None:
@@ -167,6 +176,19 @@ def test_no_descendant_is_left_behind(
     assert alive(worker)
     child.stop()
     assert not alive(worker) and child.exit_code() is not None
+
+
+def test_a_real_nsys_outlives_its_driver_and_leaves_none_of_its_helpers(start: Start, real_nsys: Path) -> None:
+    driver = [sys.executable, "-S", "-c", f"{TELL}{SLEEP}"]
+    argv = nsys.profile(driver, nsys=str(real_nsys), output=Path("trace"), tracing="node", windows=1)
+    child = start(f"import os; os.execv({argv[0]!r}, {argv!r})")
+    wait_for(child.events)
+    assert child.driver_pid is not None and alive(child.driver_pid)
+    profilers = [process for process in psutil.process_iter() if marked(process)]
+    assert len(profilers) > 2
+    child.stop()
+    assert child.exit_code() == 128 + signal.SIGTERM  # nsys speaks of its application, so it was not killed itself
+    assert not [process for process in profilers if process.is_running() and alive(process.pid)]
 
 
 def test_no_other_process_is_touched(start: Start, bystander: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,81 @@
+"""Promises of every engine's options: the graph switch moves nothing else, and the sequences of a case fit."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from launch.engines import ENGINES
+from study.spec import ENGINES as WORDS
+from study.spec import Case
+from tests.cases import CASE
+
+CASES = [replace(CASE, engine=engine) for engine in ENGINES]
+SWITCHES = {"vllm": {"enforce_eager", "compilation_config"},
+            "sglang": {"disable_decode_cuda_graph", "cuda_graph_bs_decode"}}  # fmt: skip
+CONTEXT = {"vllm": "max_model_len", "sglang": "context_length"}
+SEQUENCES = {"vllm": "max_num_seqs", "sglang": "max_running_requests"}
+each_engine = pytest.mark.parametrize("case", CASES, ids=list(ENGINES))
+
+
+def options(case: Case, **changes: Any) -> dict[str, Any]:
+    return ENGINES[case.engine].options(replace(case, **changes), "path/of/model")
+
+
+def test_every_engine_that_a_study_may_name_is_here() -> None:
+    assert set(ENGINES) == set(WORDS)
+
+
+@each_engine
+@pytest.mark.parametrize("changes", [{}, {"tp": 8}, {"batches": (64, 256)}, {"checkpoint": "weights"}])
+def test_graphs_on_and_off_differ_in_the_graph_switch_alone(case: Case, changes: dict[str, Any]) -> None:
+    on, off = options(case, graphs="on", **changes), options(case, graphs="off", **changes)
+    different = {name for name in on | off if on.get(name) != off.get(name)}
+    assert different == SWITCHES[case.engine]
+
+
+@each_engine
+def test_graphs_off_is_said_and_graphs_on_captures_each_batch_at_its_own_size(case: Case) -> None:
+    off, on = (options(case, graphs=graphs, batches=(8, 1)) for graphs in ("off", "on"))
+    assert off.get("enforce_eager", off.get("disable_decode_cuda_graph")) is True
+    assert on.get("cuda_graph_bs_decode", on.get("compilation_config", {}).get("cudagraph_capture_sizes")) == [1, 8]
+
+
+@each_engine
+def test_a_traced_case_and_every_repeat_run_with_the_options_of_the_untraced_one(case: Case) -> None:
+    assert options(case, tracing="node") == options(case, tracing="off", repeat=2)
+
+
+@each_engine
+def test_a_checkpoint_brings_its_weights_and_its_tokenizer(case: Case) -> None:
+    dummy, real = options(case), options(case, checkpoint="weights")
+    assert dummy["load_format"] == "dummy"
+    assert {name for name in dummy if name not in real} == {"load_format", "skip_tokenizer_init"}
+    assert all(dummy[name] == real[name] for name in real)
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("prompt", "output", "traced"), [(128, 64, 64), (8000, 500, 64), (8000, 64, 500), (4090, 1, 64)]
+)
+def test_the_context_holds_prompt_and_decode_with_room_to_settle(
+    case: Case, prompt: int, output: int, traced: int
+) -> None:
+    made = options(case, prompt_tokens=prompt, output_tokens=output, traced_steps=traced)
+    assert made[CONTEXT[case.engine]] >= prompt + max(output + 1, traced + 12)
+
+
+@each_engine
+def test_no_sequence_of_a_batch_has_to_wait(case: Case) -> None:
+    assert options(case, batches=(1, 300))[SEQUENCES[case.engine]] == 300
+    assert options(case, batches=(1,))[SEQUENCES[case.engine]] == options(case, batches=(4,))[SEQUENCES[case.engine]]
+
+
+def test_vllm_prefills_a_whole_batch_in_one_step() -> None:
+    made = options(CASE, batches=(64,), prompt_tokens=1000)
+    assert made["max_num_batched_tokens"] >= 64 * 1000
+
+
+@each_engine
+def test_nothing_is_fetched_from_a_hub(case: Case) -> None:
+    assert ENGINES[case.engine].ENVIRONMENT["HF_HUB_OFFLINE"] == "1"
