@@ -1,0 +1,223 @@
+"""The same collective on every rank: how long it takes once all have arrived, and how long each rank waits for that.
+
+A collective cannot end before its last rank begins, and until then the others spin, which looks like work. The rank
+that arrives last spins least, so the shortest duration over the ranks is what the collective itself takes, and what
+a rank spends beyond it is waiting. Durations only are compared: the clocks of the ranks need not agree.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis import tables
+from analysis.intervals import Ints, Mask, covered_ns
+from analysis.iterations import Trace
+from analysis.tables import Column
+
+INSTANCES = (
+    Column(name="instance", dtype="int64", meaning="number of the collective, the same on all ranks"),
+    Column(name="rank", dtype="int64", meaning="row of `ranks`"),
+    Column(name="iteration", dtype="int64", meaning="the steady iteration in which it ends on the rank"),
+    Column(name="signature", dtype="int64", meaning="row of `signatures`"),
+    Column(name="stream", dtype="int64", meaning="CUDA stream, unique within its rank"),
+    Column(name="start_ns", dtype="int64", meaning="when the rank arrived"),
+    Column(name="end_ns", dtype="int64", meaning="when it ended on the rank"),
+    Column(name="duration_ns", dtype="int64", meaning="how long it ran on the rank"),
+    Column(name="intrinsic_ns", dtype="int64", meaning="its shortest duration over the ranks"),
+    Column(name="wait_ns", dtype="int64", meaning="duration beyond the intrinsic one: the rank spun"),
+    Column(name="last", dtype="bool", meaning="whether this rank arrived last; true of one rank of each instance"),
+)
+WAITS = (
+    Column(name="rank", dtype="int64", meaning="row of `ranks`"),
+    Column(name="iteration", dtype="int64", meaning="number of the decode iteration"),
+    Column(name="wait_ms", dtype="float64", meaning="waited in collectives with no kernel of another stream beside"),
+    Column(name="useful_ms", dtype="float64", meaning="busy without waiting"),
+    Column(name="idle_plus_wait_ratio", dtype="float64", meaning="share of the iteration that was not useful"),
+)
+# By the function's own name, since namespaces, template arguments and parameters mention what is not run.
+_KINDS = (
+    ("all-reduce", re.compile(r"all_?reduce|^cross_device_reduce", re.IGNORECASE)),
+    ("all-gather", re.compile(r"all_?gather", re.IGNORECASE)),
+    ("reduce-scatter", re.compile(r"reduce_?scatter", re.IGNORECASE)),
+    ("all-to-all", re.compile(r"all_?(to|2)_?all|a2a", re.IGNORECASE)),
+    ("broadcast", re.compile(r"^nccl\w*Kernel\w*_Broadcast")),
+    ("reduce", re.compile(r"^nccl\w*Kernel\w*_Reduce")),
+    ("send-receive", re.compile(r"^nccl\w*Kernel\w*_SendRecv")),
+    ("collective", re.compile(r"^nccl\w*Kernel")),
+)
+# The all-to-all of mixtures of experts has names that mean it in this namespace alone.
+_EXPERTS = re.compile(r"^deep_ep::\w+::(dispatch|combine)$")
+_UNNAMED = re.compile(r"<unnamed>::|\(anonymous namespace\)::|\{anonymous\}::")
+_SEEN = ("node", "none")
+# Ranks of one group meet in every collective; groups that do not wait for one another meet by chance.
+_MET_LEAST = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """The collectives of the steady iterations, matched over the ranks.
+
+    `instances` has a row for every collective and rank, in that order, in the columns of INSTANCES. It is empty where
+    there is no collective, and where `disagreement` says why the ranks' collectives cannot be matched.
+    """
+
+    instances: pd.DataFrame
+    disagreement: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndSkew:
+    """How far apart the ranks see the end of one collective, earliest to latest; NaN without collectives."""
+
+    median_us: float
+    p99_us: float
+
+
+def kind(name: str) -> str:
+    """What a kernel of this demangled name does between GPUs; empty for one that is no collective."""
+    function = re.split(r"[<(]", _UNNAMED.sub("", name), maxsplit=1)[0].split(" ")[-1]
+    if _EXPERTS.search(function):
+        return "all-to-all"
+    own = function.rpartition("::")[2]
+    return next((found for found, pattern in _KINDS if pattern.search(own)), "")
+
+
+def among(trace: Trace) -> Mask:
+    """Which of the trace's operations are collectives."""
+    rows = trace.activity.signatures
+    of_signature = (rows["kind"] == "kernel") & (rows["name"].map(kind) != "")
+    found: Mask = of_signature.to_numpy(bool)[trace.operations["signature"].to_numpy(np.int64)]
+    return found
+
+
+def match(trace: Trace) -> Matched:
+    """Match the n-th collective of each rank with the n-th of the others, within the steady iterations.
+
+    Nothing is forced: where counts or names differ, where the ranks never meet, or where graphs were recorded whole,
+    so that what they ran is unseen, there are no instances but a sentence.
+    """
+    found = trace.operations[among(trace) & (trace.operations["iteration"] >= 0).to_numpy(bool)]
+    found = found.sort_values(["rank", "start_ns"], kind="stable")
+    why = _disagreement(trace, found)
+    if why is None:
+        instances = _instances(found, len(trace.ranks))
+        why = _apart(instances)
+    return Matched(instances=_instances(found.iloc[:0], 1) if why else instances, disagreement=why)
+
+
+def waits(trace: Trace, matched: Matched) -> pd.DataFrame:
+    """What each iteration of each rank lost to waiting, in the columns of WAITS; NaN where ranks disagree.
+
+    Waiting beside a kernel of another stream loses nothing. A kernel of the same stream that starts early (dependent
+    launch) waits itself, so it hides nothing. idle + wait + useful is the iteration.
+    """
+    windows = trace.iterations
+    length_ns = (windows["end_ns"] - windows["start_ns"]).to_numpy(np.float64)
+    wait_ns = _exposed_ns(trace, matched.instances) if matched.disagreement is None else np.full(len(windows), np.nan)
+    useful_ns = covered_ns(trace.operations, windows) - wait_ns
+    found = windows[["rank", "iteration"]].assign(
+        wait_ms=wait_ns / 1e6, useful_ms=useful_ns / 1e6, idle_plus_wait_ratio=1 - useful_ns / length_ns
+    )
+    return tables.conform(found, WAITS, "waits")
+
+
+def stragglers(matched: Matched) -> pd.DataFrame:
+    """How often each rank arrived last. Returns rank, instances, straggler_ratio; the ratios add up to 1."""
+    by_rank = matched.instances.groupby("rank")["last"]
+    return by_rank.agg(instances="size", straggler_ratio="mean").reset_index()
+
+
+def end_skew(matched: Matched) -> EndSkew:
+    """How well the ranks agree on when a collective ends, which bounds the error of comparing their clocks."""
+    ends = matched.instances.groupby("instance")["end_ns"]
+    skew_us = (ends.max() - ends.min()) / 1e3
+    return EndSkew(median_us=float(skew_us.median()), p99_us=float(skew_us.quantile(0.99)))
+
+
+def spread_points(waited: pd.DataFrame, iter_ms: "pd.Series[float]") -> float:
+    """How far the ranks are apart in idle + wait over all iterations, in percentage points; 0 for one rank.
+
+    `waited` is what `waits` returns and `iter_ms` the length of each of its rows.
+    """
+    lost_ms = (waited["idle_plus_wait_ratio"] * iter_ms).groupby(waited["rank"]).sum(min_count=1)
+    ratio = lost_ms / iter_ms.groupby(waited["rank"]).sum()
+    return float(100 * (ratio.max() - ratio.min()))
+
+
+def _disagreement(trace: Trace, found: pd.DataFrame) -> str | None:
+    """Why the ranks' collectives cannot be matched, None where they can."""
+    ranks = len(trace.ranks)
+    if ranks > 1 and trace.activity.graph_tracing not in _SEEN:
+        return "graphs were recorded whole, so the collectives in them are unseen; record with --cuda-graph-trace=node"
+    counts = np.bincount(found["rank"].to_numpy(np.int64), minlength=ranks)
+    names = trace.activity.signatures["name"].iloc[found["signature"]].to_numpy()
+    least, most = int(counts.argmin()), int(counts.argmax())
+    if counts[least] != counts[most]:
+        of_rank = found["rank"].to_numpy(np.int64)
+        few, many = (pd.Series(names[of_rank == rank]).value_counts() for rank in (least, most))
+        differs = (many.sub(few, fill_value=0)).abs().idxmax()
+        return (
+            f"ranks ran different numbers of collectives: rank {least} {counts[least]}, rank {most} {counts[most]}; "
+            f"of {_short(str(differs))} {few.get(differs, 0)} and {many.get(differs, 0)}"
+        )
+    by_rank = pd.factorize(names)[0].reshape(ranks, -1)
+    unequal = by_rank != by_rank[:1]
+    if not unequal.any():
+        return None
+    at = int(unequal.any(axis=0).argmax())
+    rank = int(unequal[:, at].argmax())
+    mine, first = (_short(names[row * counts[0] + at]) for row in (rank, 0))
+    return f"ranks ran different collectives: number {at} is {first} on rank 0 and {mine} on rank {rank}"
+
+
+def _apart(instances: pd.DataFrame) -> str | None:
+    """What shows that the ranks are not of one group: one has ended what another has yet to begin."""
+    by_instance = instances.groupby("instance")
+    met = by_instance["start_ns"].max() <= by_instance["end_ns"].min()
+    if not len(met) or met.mean() >= _MET_LEAST:
+        return None
+    return (
+        f"ranks do not meet: {(~met).sum()} of {len(met)} collectives ended on one rank before they began on another; "
+        "the ranks are several groups, or their clocks differ"
+    )
+
+
+def _instances(found: pd.DataFrame, ranks: int) -> pd.DataFrame:
+    """Rows in order of rank and start, as many on every rank, to rows of INSTANCES."""
+    count = len(found) // ranks
+    starts, ends = (found[name].to_numpy(np.int64).reshape(ranks, count) for name in ("start_ns", "end_ns"))
+    durations = ends - starts
+    intrinsic = np.broadcast_to(durations.min(axis=0), durations.shape)
+    last = np.arange(ranks)[:, None] == starts.argmax(axis=0)
+    table = found.assign(
+        instance=np.tile(np.arange(count), ranks),
+        duration_ns=durations.ravel(),
+        intrinsic_ns=intrinsic.ravel(),
+        wait_ns=(durations - intrinsic).ravel(),
+        last=last.ravel(),
+    )
+    return tables.conform(table.sort_values(["instance", "rank"]), INSTANCES, "instances")
+
+
+def _exposed_ns(trace: Trace, instances: pd.DataFrame) -> Ints:
+    """How much of each iteration of each rank was waiting with nothing beside it on another stream."""
+    windows = trace.iterations
+    exposed = np.zeros(len(windows), np.int64)
+    waiting = instances.assign(end_ns=instances["start_ns"] + instances["wait_ns"])
+    of_rank = windows["rank"].to_numpy(np.int64)
+    others = trace.operations[~among(trace)]
+    for (rank, stream), mine in waiting.groupby(["rank", "stream"]):
+        at = of_rank == rank
+        beside = others[((others["rank"] == rank) & (others["stream"] != stream)).to_numpy(bool)]
+        either = pd.concat([mine[["rank", "start_ns", "end_ns"]], beside[["rank", "start_ns", "end_ns"]]])
+        exposed[at] += covered_ns(either, windows[at])
+        if len(beside):
+            exposed[at] -= covered_ns(beside, windows[at])
+    return exposed
+
+
+def _short(name: str) -> str:
+    """The start of a kernel's name: the template arguments of some fill a screen."""
+    return name if len(name) <= 60 else name[:57] + "..."
