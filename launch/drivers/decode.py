@@ -102,9 +102,15 @@ def _measure(engine: Any, args: argparse.Namespace, batch: int, emit: Callable[.
 
 
 def decode_seconds(engine: Any, prompts: list[list[int]], tokens: int) -> float:
-    """Time `tokens` decode steps: a generation of one token more, less a generation of one token (the prefill)."""
+    """Time `tokens` decode steps: a generation of one token more, less a generation of one token (the prefill).
+
+    Raises RuntimeError where the prefill's own spread leaves nothing of them.
+    """
     prefill = _timed(engine, prompts, 1)
-    return _timed(engine, prompts, tokens + 1) - prefill
+    seconds = _timed(engine, prompts, tokens + 1) - prefill
+    if seconds <= 0:
+        raise RuntimeError(f"{tokens} decode steps took {seconds:.4f} s more than the prefill: use more --output-tokens")
+    return seconds
 
 
 def _timed(engine: Any, prompts: list[list[int]], tokens: int) -> float:
