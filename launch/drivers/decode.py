@@ -109,7 +109,7 @@ def decode_seconds(engine: Any, prompts: list[list[int]], tokens: int) -> float:
     prefill = _timed(engine, prompts, 1)
     seconds = _timed(engine, prompts, tokens + 1) - prefill
     if seconds <= 0:
-        raise RuntimeError(f"{tokens} decode steps took {seconds:.4f} s more than the prefill: use more --output-tokens")
+        raise RuntimeError(f"{tokens} decode steps took {seconds:.4f} s more than the prefill; ask for more of them")
     return seconds
 
 

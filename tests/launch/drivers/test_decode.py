@@ -31,7 +31,7 @@ class Engine:
         if self.options.get("fails"):
             raise MemoryError("too small by far")
         self._tell(f"generate {len(prompts)}x{len(prompts[0])} {tokens}")
-        time.sleep(self.options.get("pause_s", 0))
+        time.sleep(self.options.get("step_s", 0) * tokens)
 
     def start_profile(self):
         self._tell("start")
@@ -101,12 +101,12 @@ def test_a_window_shorter_than_the_noise_of_the_prefill_is_an_error_and_no_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock(monkeypatch, prefill_s=5.0, step_s=-0.25)
-    with pytest.raises(RuntimeError, match=r"8 decode steps took -2.0* s more than the prefill.*--output-tokens"):
+    with pytest.raises(RuntimeError, match=r"8 decode steps took -2.0* s more than the prefill; ask for more"):
         decode.decode_seconds(clock, [[1]], 8)
 
 
 def test_every_batch_is_warmed_up_and_then_timed_window_by_window(tmp_path: Path) -> None:
-    driver = start(tmp_path, "--batches", "1,4", "--windows", "2", pause_s=0.001)
+    driver = start(tmp_path, "--batches", "1,4", "--windows", "2", step_s=0.001)
     output, _ = driver.communicate(timeout=20)
     assert driver.returncode == 0, output
     told = (tmp_path / "told").read_text().splitlines()
@@ -145,7 +145,7 @@ def test_an_engine_that_is_not_there_is_an_event_too(tmp_path: Path) -> None:
 
 
 def test_being_asked_to_end_closes_the_engine(tmp_path: Path) -> None:
-    driver = start(tmp_path, "--batches", "1", "--windows", "1", pause_s=3600)
+    driver = start(tmp_path, "--batches", "1", "--windows", "1", step_s=3600)
     wait_for_phase(tmp_path, "warming up")
     driver.send_signal(signal.SIGTERM)
     driver.communicate(timeout=20)
@@ -155,7 +155,7 @@ def test_being_asked_to_end_closes_the_engine(tmp_path: Path) -> None:
 
 
 def test_nothing_is_measured_before_the_go(tmp_path: Path) -> None:
-    driver = start(tmp_path, "--batches", "1", "--windows", "1", "--go", "go", pause_s=0.001)
+    driver = start(tmp_path, "--batches", "1", "--windows", "1", "--go", "go", step_s=0.001)
     wait_for_phase(tmp_path, "ready")
     time.sleep(0.2)
     assert not (tmp_path / "told").exists()
