@@ -62,7 +62,7 @@ class StudyFolder:
     def outcome(self, case: Case) -> str | None:
         """`ok`, `failed` or `invalid` of a finished case; None where there is none."""
         record = self.case(case) / RECORD
-        return str(read_json(record)["outcome"]) if record.exists() else None
+        return str(_value(record, "outcome")) if record.exists() else None
 
     def open(self, spec: Mapping[str, Any], details: Mapping[str, Any]) -> None:
         """Write study.json, or check that the one there describes the same study.
@@ -71,7 +71,7 @@ class StudyFolder:
         """
         path = self.root / STUDY
         if path.exists():
-            _same_study(read_json(path)["spec"], json.loads(json.dumps(spec)), self.root)
+            _same_study(_value(path, "spec"), json.loads(json.dumps(spec)), self.root)
         self.cases.mkdir(parents=True, exist_ok=True)
         write_json(path, {"format": FORMAT, "spec": spec, **details})
 
@@ -114,6 +114,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StudyError(f"{path} holds {type(found).__name__}; expected a JSON object: remove its folder")
     return found
+
+
+def _value(path: Path, key: str) -> Any:
+    found = read_json(path)
+    if key not in found:
+        raise StudyError(f"{path} has no {key!r}; expected a record of a study: remove its folder")
+    return found[key]
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
