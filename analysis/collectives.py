@@ -50,6 +50,7 @@ _KINDS = (
 # The all-to-all of mixtures of experts has names that mean it in this namespace alone.
 _EXPERTS = re.compile(r"^deep_ep::\w+::(dispatch|combine)$")
 _UNNAMED = re.compile(r"<unnamed>::|\(anonymous namespace\)::|\{anonymous\}::")
+_ON_STREAM = ["rank", "stream", "start_ns", "end_ns"]
 _SEEN = ("node", "none")
 # Ranks of one group meet in every collective; groups that do not wait for one another meet by chance.
 _MET_LEAST = 0.95
@@ -202,17 +203,21 @@ def _instances(found: pd.DataFrame, ranks: int) -> pd.DataFrame:
 
 
 def _exposed_ns(trace: Trace, instances: pd.DataFrame) -> Ints:
-    """How much of each iteration of each rank was waiting with nothing beside it on another stream."""
+    """How much of each iteration of each rank was waiting with nothing beside it on another stream.
+
+    Of collectives that wait side by side, one hides nothing of the other, and both count once.
+    """
     windows = trace.iterations
     exposed = np.zeros(len(windows), np.int64)
-    waiting = instances.assign(end_ns=instances["start_ns"] + instances["wait_ns"])
+    waiting = instances.assign(end_ns=instances["start_ns"] + instances["wait_ns"])[_ON_STREAM]
     of_rank = windows["rank"].to_numpy(np.int64)
-    others = trace.operations[~among(trace)]
+    others = trace.operations.loc[~among(trace), _ON_STREAM]
     for (rank, stream), mine in waiting.groupby(["rank", "stream"]):
         at = of_rank == rank
-        beside = others[((others["rank"] == rank) & (others["stream"] != stream)).to_numpy(bool)]
-        either = pd.concat([mine[["rank", "start_ns", "end_ns"]], beside[["rank", "start_ns", "end_ns"]]])
-        exposed[at] += covered_ns(either, windows[at])
+        counted = waiting[((waiting["rank"] == rank) & (waiting["stream"] < stream)).to_numpy(bool)]
+        working = others[((others["rank"] == rank) & (others["stream"] != stream)).to_numpy(bool)]
+        beside = pd.concat([working, counted])
+        exposed[at] += covered_ns(pd.concat([mine, beside]), windows[at])
         if len(beside):
             exposed[at] -= covered_ns(beside, windows[at])
     return exposed

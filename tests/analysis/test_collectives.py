@@ -38,13 +38,14 @@ def _steps(trace: Sqlite, rank: int, steps: Sequence[Sequence[Part]], stream: in
             trace.launch(name, at=at + start - 9, start=at + start, end=at + end, **where)
 
 
-def _trace(folder: Path, *ranks: Sequence[Sequence[Part]], beside: Sequence[Part] = ()) -> Trace:
-    """A trace of these steps per rank; `beside` runs on another stream of rank 0 in every step."""
+def _trace(folder: Path, *ranks: Sequence[Sequence[Part]], beside: Sequence[Sequence[Part]] = ()) -> Trace:
+    """A trace of these steps per rank; the n-th of `beside` runs on another stream of rank n in every step."""
     trace = Sqlite()
     for rank, steps in enumerate(ranks):
         trace.gpu(rank, uuid=f"uuid-{rank}")
         _steps(trace, rank, steps)
-    _steps(trace, 0, [beside] * STEPS, stream=9)
+    for rank, parts in enumerate(beside):
+        _steps(trace, rank, [parts] * STEPS, stream=9)
     return iterations.find(extract.read(trace.write(folder / "trace.sqlite")))
 
 
@@ -128,10 +129,16 @@ def test_the_skew_of_ends_is_that_of_the_same_collective(tmp_path: Path) -> None
 
 
 def test_waiting_beside_a_kernel_of_another_stream_loses_only_what_is_left(tmp_path: Path) -> None:
-    trace = _trace(tmp_path, [EARLY] * STEPS, [LATE] * STEPS, beside=[("side", 25, 45)])
+    trace = _trace(tmp_path, [EARLY] * STEPS, [LATE] * STEPS, beside=[[("side", 25, 45)]])
     found = _waits(trace)
     assert found["wait_ms"].tolist() == [10e-6, 0]
     assert found["useful_ms"].tolist() == pytest.approx([68e-6, 48e-6])
+
+
+def test_collectives_that_wait_side_by_side_lose_the_time_once(tmp_path: Path) -> None:
+    beside = [[(GATHER, 25, 60)], [(GATHER, 51, 60)]]
+    found = _waits(_trace(tmp_path, [EARLY] * STEPS, [LATE] * STEPS, beside=beside))
+    assert found["wait_ms"].tolist() == [31e-6, 0]
 
 
 def test_a_kernel_of_the_same_stream_that_starts_early_waits_too(tmp_path: Path) -> None:
