@@ -106,8 +106,8 @@ def test_a_dry_run_shows_lines_that_paste_wherever_the_study_lies(
 ) -> None:
     monkeypatch.chdir(root)
     out = tmp_path / "my [old] study: it's"
-    case = "--tp 1 --engines vllm --graphs on --tracing node --gpu h200 --gpu-count 1".split()
-    tools = "--nsys tools/nsys --vllm-python v/python".split()
+    case = shlex.split("--tp 1 --engines vllm --graphs on --tracing node --gpu h200 --gpu-count 1")
+    tools = shlex.split("--nsys tools/nsys --vllm-python v/python")
     assert sweep.main(["--dry-run", *case, *tools, "--out", str(out)]) == 0
     shown = capsys.readouterr().out.splitlines()
     first = next(index for index, line in enumerate(shown) if line.startswith("# llama3-8b_vllm"))
