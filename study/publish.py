@@ -10,43 +10,52 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from analysis import compact
 from analysis.errors import TraceError
+from analysis.recordings import open_study
 from study.errors import StudyError
 from study.record import FORMAT, RECORD, STUDY, read_json, write_json
 
 RECORDING = "recording.json"
-# Any absolute path with at least one folder; what it is called at its end is all that is worth keeping.
-_PATH = re.compile(r"(?<![\w.])/(?:[\w.+@-]+/)+([\w.+@-]*)")
+# A path that is absolute, starts at a home, or climbs out of the working folder: all but its last name is the host's.
+_PATH = re.compile(r"""(?<![\w.+@~-])(?:(?:\.\./)+|(?:~[\w.-]*)?/)((?:[^\s/"'()<>\[\]{}|,;:=\\]+/*)+)""")
+_HOMES = ("home", "Users")
 
 
 def publish(folder: Path, recording: Path, note: str) -> int:
-    """Write the recording of a study folder; returns the number of cases. Raises StudyError; adds to what is there."""
-    study = read_json(folder / STUDY)
-    found = (path.parent for path in (folder / "cases").glob(f"*/{RECORD}"))
-    cases = sorted(case for case in found if not case.name.startswith("."))
-    if not cases:
+    """Write the recording of a study folder; returns the number of cases. Adds to what is there.
+
+    Raises StudyError where there is nothing to publish, TraceError for a damaged study.
+    """
+    study = open_study(folder)
+    if not study.records:
         raise StudyError(f"{folder}/cases holds no finished case; expected NAME/{RECORD}: run study.sweep first")
-    records = [read_json(case / RECORD) for case in cases]
-    with ProcessPoolExecutor() as pool:
+    cases = [folder / "cases" / name for name in study.records]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases]))
-    write_json(recording / STUDY, without_paths(study))
-    write_json(recording / RECORDING, _provenance(records, note))
+    write_json(recording / STUDY, without_paths(study.plan))
+    write_json(recording / RECORDING, _provenance([*open_study(recording).records.values()], note))
     return len(cases)
 
 
 def without_paths(value: Any) -> Any:
-    """The same JSON value with every absolute path cut down to its last name."""
+    """The same JSON value with every path that tells of the host cut down to its last name."""
     if isinstance(value, str):
-        return _PATH.sub(lambda found: found.group(1) or "folder", value)
+        return _PATH.sub(_last_name, value)
     if isinstance(value, Mapping):
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [without_paths(item) for item in value]
     return value
+
+
+def _last_name(path: re.Match[str]) -> str:
+    names = [name for name in path.group(1).split("/") if name]
+    return "folder" if len(names) == 2 and names[0] in _HOMES else names[-1]
 
 
 def _publish_case(case: Path, target: Path) -> None:

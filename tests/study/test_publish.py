@@ -1,0 +1,170 @@
+"""Recordings: everything that a reader needs, nothing that tells whose machine it was."""
+
+import json
+import lzma
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.recordings import open_study
+from analysis.summary import summarise
+from study import publish
+from tests.analysis import studies
+
+SECRET = "jdoe"
+HOME = f"/home/{SECRET}"
+PLANTED = {
+    "argv": [f"{HOME}/venv/bin/python", f"--output={HOME}/out/trace", "--go", "/go",
+             json.dumps({"model": f"{HOME}/weights"}), f"{HOME}/my weights", f"../{SECRET}/data/models/llama3-8b",
+             "launch/drivers/decode.py"],
+    "resolved": {"graphs": "on", "cache": {"dirs": [f"{HOME}/.cache/x", f"a {HOME}/y: b"]}},
+    "reason": None,
+    "log_tail": [f'File "{HOME}/site-packages/engine.py", line 3', f"see file://{HOME}/log and ({HOME}/other)",
+                 f"in {HOME} or {HOME}/ or ~{SECRET}/x or /Users/{SECRET}: no"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def live_study(tmp_path: Path) -> Path:
+    """A study of one traced and one untraced case, with logs, leftovers and paths wherever paths can be."""
+    folder = tmp_path / "live"
+    traced = studies.write_case(folder, traced_graphs="on", **PLANTED)
+    untraced = studies.write_case(folder, tpot_ms=[5.0, 5.1, 5.2])
+    for case in (traced, untraced):
+        (case / "engine.log").write_text(f"started by {SECRET}\n")
+        (case / "trace.nsys-rep").write_text(SECRET)
+    (folder / "cases" / ".half.partial").mkdir()
+    (folder / "cases" / ".half.partial" / "case.json").write_text(SECRET)
+    studies.write_study(folder)
+    study = json.loads((folder / "study.json").read_text())
+    study |= {"spec": {"out": f"{HOME}/out", "python": {"vllm": f"{HOME}/v/bin/python"}}, "argv": [f"{HOME}/out"]}
+    (folder / "study.json").write_text(json.dumps(study))
+    return folder
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_no_path_of_the_machine_survives_in_any_file(live_study: Path, tmp_path: Path) -> None:
+    publish.publish(live_study, tmp_path / "recording", "")
+    files = [path for path in (tmp_path / "recording").rglob("*") if path.is_file()]
+    for path in files:
+        content = path.read_bytes()
+        assert SECRET.encode() not in (lzma.decompress(content) if path.suffix == ".xz" else content), path.name
+    found = [text for path in files if path.suffix == ".json" for text in texts(json.loads(path.read_text()))]
+    assert not [text for text in found if text.startswith("/") or "=/" in text]
+
+
+def test_of_a_path_its_last_name_is_kept_and_so_is_all_that_is_no_path(live_study: Path, tmp_path: Path) -> None:
+    publish.publish(live_study, tmp_path / "recording", "")
+    (traced,) = [record for record in open_study(tmp_path / "recording").records.values() if record["files"]["traces"]]
+    assert traced["argv"] == [
+        "python", "--output=trace", "--go", "go", '{"model": "weights"}', "my weights",
+        "llama3-8b", "launch/drivers/decode.py",
+    ]  # fmt: skip
+    assert traced["log_tail"] == ['File "engine.py", line 3', "see file://log and (other)",
+                                  "in folder or folder or x or folder: no"]  # fmt: skip
+    assert traced["resolved"]["cache"]["dirs"] == ["x", "a y: b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "launch/drivers/decode.py",
+        "--trace=cuda,nvtx",
+        "4.2 GB/s and 1/2",
+        "NVIDIA H200",
+        "c++/x",
+        "a / b",
+        "580.1",
+        "/",
+    ],
+)
+def test_what_is_no_absolute_path_stays_as_it_is(text: str) -> None:
+    assert publish.without_paths({"key": [text, 1, None, True]}) == {"key": [text, 1, None, True]}
+
+
+def test_the_recording_opens_as_the_same_study_and_says_where_it_comes_from(live_study: Path, tmp_path: Path) -> None:
+    assert publish.publish(live_study, tmp_path / "recording", "for a test") == 2
+    before, after = open_study(live_study), open_study(tmp_path / "recording")
+    assert after.recorded == {
+        "format": studies.FORMAT, "host": "2x Test GPU", "date": "2026-11-21", "note": "for a test"
+    }  # fmt: skip
+    assert after.cases.equals(before.cases) and after.windows.equals(before.windows)
+    ((old, new),) = zip(before.traces["path"], after.traces["path"], strict=True)
+    assert new.name == f"{old.name}.xz" and new.stat().st_size < old.stat().st_size
+    assert summarise(new, "trace") == summarise(old, "trace")
+
+
+def test_logs_reports_and_half_made_cases_stay_behind(live_study: Path, tmp_path: Path) -> None:
+    publish.publish(live_study, tmp_path / "recording", "")
+    names = {path.name for path in (tmp_path / "recording").rglob("*") if path.is_file()}
+    assert names == {"study.json", "recording.json", "case.json", "samples.csv", "trace_b1.sqlite.xz"}
+    records = open_study(tmp_path / "recording").records.values()
+    assert {record["files"]["log"] for record in records} == {None}
+
+
+def test_traces_that_are_packed_already_are_copied_byte_for_byte(live_study: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    publish.publish(live_study, first, "")
+    publish.publish(first, second, "")
+    (packed,), (again,) = first.rglob("*.xz"), second.rglob("*.xz")
+    assert again.read_bytes() == packed.read_bytes()
+    assert open_study(second).traces["path"].tolist() == [again]
+
+
+def test_a_recording_grows_by_what_is_published_into_it(live_study: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    publish.publish(live_study, recording, "")
+    other = tmp_path / "other"
+    studies.write_case(other, graphs="off", tpot_ms=[8.0, 8.1, 8.2], started_utc="2026-11-23T09:00:00Z",
+                       host={**studies.HOST, "label": "9x Other GPU"})  # fmt: skip
+    publish.publish(studies.write_study(other), recording, "")
+    grown = open_study(recording)
+    assert len(grown.cases) == 3 and grown.recorded is not None
+    assert grown.recorded["host"] == "2x Test GPU, 9x Other GPU"
+    assert grown.recorded["date"] == "2026-11-21 to 2026-11-23"
+
+
+def test_a_folder_without_a_study_or_a_finished_case_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish.main([str(tmp_path / "absent"), str(tmp_path / "recording")]) == 1
+    assert "study.json" in capsys.readouterr().err
+    studies.write_study(tmp_path / "empty")
+    assert publish.main([str(tmp_path / "empty"), str(tmp_path / "recording")]) == 1
+    assert "no finished case" in capsys.readouterr().err
+    assert not (tmp_path / "recording").exists()
+
+
+def test_a_damaged_case_is_an_error_that_names_its_file_and_nothing_is_written(
+    live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = next((live_study / "cases").glob("*_trace-node_*"))
+    (case / "case.json").write_text("{}")
+    assert publish.main([str(live_study), str(tmp_path / "recording")]) == 1
+    assert str(case / "case.json") in capsys.readouterr().err
+    assert not (tmp_path / "recording").exists()
+
+
+def test_a_trace_that_is_gone_is_an_error_that_names_it(
+    live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next(live_study.rglob("*.sqlite")).unlink()
+    assert publish.main([str(live_study), str(tmp_path / "recording")]) == 1
+    assert "trace_b1.sqlite" in capsys.readouterr().err
+
+
+def test_the_command_says_what_it_made(live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(next((live_study / "cases").glob("*_trace-node_*")))
+    recording = tmp_path / "recording"
+    assert publish.main([str(live_study), str(recording), "--note", "said so"]) == 0
+    assert capsys.readouterr().out == f"1 cases recorded in {recording}\n"
+    assert json.loads((recording / "recording.json").read_text())["note"] == "said so"
