@@ -26,4 +26,4 @@ def write_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     gathered = report.gather(folders)
     page = report.write(gathered, out)
     console.print(report.headline_text(gathered), soft_wrap=True, markup=False, highlight=False)
-    console.print(f"Report: {page}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)

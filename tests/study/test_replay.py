@@ -1,0 +1,62 @@
+"""Recorded studies through the analysis of live ones, always marked as recorded."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study import replay
+from study.errors import StudyError
+from tests.analysis import studies
+
+RECORDING = {"host": "2x Test GPU", "date": "2026-11-21", "note": "made for a test"}
+
+
+@pytest.fixture
+def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of recordings that is still empty; reports go beside it."""
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    monkeypatch.setattr(replay, "RECORDINGS", folder)
+    monkeypatch.setattr(replay, "OUT", tmp_path / "out")
+    return folder
+
+
+def study(folder: Path, **content: object) -> None:
+    for graphs, tpot_ms in (("on", 5.0), ("off", 8.0)):
+        studies.write_case(folder, graphs=graphs, tpot_ms=[tpot_ms] * 3)
+    studies.write_study(folder, **content)
+
+
+def test_without_recordings_there_is_an_error_that_says_where_they_belong(recordings: Path) -> None:
+    study(recordings / "live")
+    with pytest.raises(StudyError, match=r"no recordings in .*recordings; expected NAME/recording\.json"):
+        replay.run(Console(file=io.StringIO()))
+
+
+def test_a_replay_reports_every_recording_as_recorded_and_nothing_else(recordings: Path) -> None:
+    study(recordings / "one", recording=RECORDING)
+    study(recordings / "two", recording={**RECORDING, "host": "9x Other GPU"})
+    study(recordings / "live")
+    console = Console(file=io.StringIO(), width=200)
+    assert replay.run(console) == 0
+    shown = console.file.getvalue()
+    assert "RECORDED 2026-11-21 on 2x Test GPU" in shown and "9x Other GPU" in shown and "MEASURED HERE" not in shown
+    page = recordings.parent / "out" / "report.html"
+    assert shown.splitlines()[-1] == f"Report: {page}"
+    assert "RECORDED" in page.read_text()
+
+
+def test_a_live_study_is_reported_as_measured_here(recordings: Path, tmp_path: Path) -> None:
+    study(recordings / "live")
+    console = Console(file=io.StringIO(), width=200)
+    replay.write_report([recordings / "live"], tmp_path / "report", console)
+    assert "MEASURED HERE" in console.file.getvalue() and "RECORDED" not in console.file.getvalue()
+
+
+def test_where_the_report_lies_is_said_as_it_is_whatever_brackets_it_has(recordings: Path, tmp_path: Path) -> None:
+    study(recordings / "live")
+    console = Console(file=io.StringIO(), width=40)
+    replay.write_report([recordings / "live"], tmp_path / "my [bold] report", console)
+    assert console.file.getvalue().splitlines()[-1] == f"Report: {tmp_path / 'my [bold] report' / 'report.html'}"
