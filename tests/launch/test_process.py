@@ -20,7 +20,6 @@ SLEEP = "import time; time.sleep(3600)\n"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 # What every driver does first: it says which process it is.
 TELL = "import json, os, pathlib; pathlib.Path('events').write_text(json.dumps({'pid': os.getpid()}) + '\\n')\n"
-MARK = "TEST_OF_A_PROCESS_TREE"
 Start = Callable[[str], Child]
 
 
@@ -32,14 +31,14 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
     def begin(code: str) -> Child:
         argv = [sys.executable, "-S", "-c", code]
-        children.append(Child(argv, env={**os.environ, MARK: str(tmp_path)}, log=Path("log"), events=Path("events")))
+        children.append(Child(argv, env=os.environ, log=Path("log"), events=Path("events")))
         return children[-1]
 
     yield begin
-    monkeypatch.setattr(process, "TERMINATE_S", 0.1)
-    monkeypatch.setattr(process, "KILL_S", 2)
+    for left in in_folder(tmp_path):
+        left.kill()
     for child in children:
-        child.stop()
+        wait_for(lambda child=child: child.exit_code() is not None)
 
 
 @pytest.fixture
@@ -72,11 +71,14 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def marked(running: psutil.Process) -> bool:
-    """Whether a process inherited this test's mark, which is the name of its folder and thus the one it is in."""
-    with contextlib.suppress(psutil.Error):
-        return running.environ().get(MARK) == str(Path.cwd())
-    return False
+def in_folder(folder: Path) -> list[psutil.Process]:
+    """Every process of this test, however it was started: they all work in its folder."""
+    found = []
+    for running in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if running.pid != os.getpid() and Path(running.cwd()) == folder:
+                found.append(running)
+    return found
 
 
 def test_events_come_once_each_and_a_half_written_line_waits_for_its_end(start: Start) -> None:
@@ -178,13 +180,15 @@ def test_no_descendant_is_left_behind(
     assert not alive(worker) and child.exit_code() is not None
 
 
-def test_a_real_nsys_outlives_its_driver_and_leaves_none_of_its_helpers(start: Start, real_nsys: Path) -> None:
+def test_a_real_nsys_outlives_its_driver_and_leaves_none_of_its_helpers(
+    start: Start, tmp_path: Path, real_nsys: Path
+) -> None:
     driver = [sys.executable, "-S", "-c", f"{TELL}{SLEEP}"]
     argv = nsys.profile(driver, nsys=str(real_nsys), output=Path("trace"), tracing="node", windows=1)
     child = start(f"import os; os.execv({argv[0]!r}, {argv!r})")
     wait_for(child.events)
     assert child.driver_pid is not None and alive(child.driver_pid)
-    profilers = [process for process in psutil.process_iter() if marked(process)]
+    profilers = in_folder(tmp_path)
     assert len(profilers) > 2
     child.stop()
     assert child.exit_code() == 128 + signal.SIGTERM  # nsys speaks of its application, so it was not killed itself
