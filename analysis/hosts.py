@@ -5,18 +5,20 @@ that launched the anchor, which is not when the GPU ran it: the host may be iter
 the host is in causes.py.
 """
 
-from typing import Any, Literal
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.intervals import Ints
 from analysis.iterations import Trace
 
+Names = npt.NDArray[np.object_]
+
 LAUNCHES = ("launch", "graph", "copy", "set")
 # How many times longer than the trace's typical interval between launches a slow site takes.
 SLOW_RATIO = 2.0
-_PARTS = ("launch_call_us", "other_call_us", "wait_us", "framework_us")
+_PARTS = ["launch_call_us", "other_call_us", "wait_us", "framework_us"]
+_CALL_PARTS = pd.CategoricalDtype(_PARTS[:3])
 
 
 def measure(trace: Trace) -> pd.DataFrame:
@@ -41,15 +43,16 @@ def measure(trace: Trace) -> pd.DataFrame:
     keys = ["rank", "iteration"]
     inside = calls[calls["iteration"] >= 0]
     took_us = (inside["end_ns"] - inside["start_ns"]) / 1e3
-    spent = took_us.groupby([inside["rank"], inside["iteration"], inside["part"]]).sum().unstack(fill_value=0)
+    by_part = took_us.groupby([inside["rank"], inside["iteration"], inside["part"]], observed=True).sum()
+    spent = by_part.astype("float64").unstack(fill_value=0).reindex(columns=_PARTS[:3], fill_value=0)
     launches = inside[inside["launches"]].groupby(keys)
     found = windows.set_index(keys).reindex(pd.MultiIndex.from_frame(trace.iterations[keys]))
-    found = found.join(spent.reindex(columns=_PARTS[:3], fill_value=0.0)).join(launches.size().rename("launches"))
+    found = found.join(spent).join(launches.size().rename("launches"))
     found = found.join(_intervals(calls).groupby(keys)["interval_us"].max().rename("largest_interval_us"))
     length_us = (found["until_ns"] - found["after_ns"]) / 1e3
     working_us = length_us - found["wait_us"]
     found = found.assign(
-        framework_us=length_us - found[list(_PARTS[:3])].sum(axis=1),
+        framework_us=length_us - found[_PARTS[:3]].sum(axis=1),
         host_ms=(working_us - found["largest_interval_us"]) / 1e3,
         t_launch_us=working_us / found["launches"],
         lead_us=_lead_us(trace),
@@ -69,18 +72,21 @@ def sites(trace: Trace) -> pd.DataFrame:
     of the whole trace).
     """
     launched = _intervals(_calls(trace))
-    launched = launched.assign(before=_names(trace, launched["call_before"], "last"))
-    launched = launched.assign(after=_names(trace, launched["call_after"], "first"))
-    windows = len(_windows(trace))
-    by_site = launched.groupby(["before", "after"])["interval_us"].agg(["size", "median", "sum"]).reset_index()
-    by_site = by_site.assign(
-        per_iteration=by_site["size"] / windows,
-        interval_us=by_site["median"],
-        total_ms=by_site["sum"] / windows / 1e3,
-        typical_ratio=by_site["median"] / launched["interval_us"].median(),
+    windows, typical_us = len(_windows(trace)), launched["interval_us"].median()
+    names, first, last = _names(trace)
+    sides = [last[launched["call_before"]], first[launched["call_after"]]]
+    found = launched["interval_us"].groupby(sides).agg(["size", "median", "sum"]).sort_values("sum", ascending=False)
+    before, after = found.index.get_level_values(0), found.index.get_level_values(1)
+    return pd.DataFrame(
+        {
+            "before": names[before],
+            "after": names[after],
+            "per_iteration": found["size"].to_numpy() / windows,
+            "interval_us": found["median"].to_numpy(),
+            "total_ms": found["sum"].to_numpy() / windows / 1e3,
+            "typical_ratio": found["median"].to_numpy() / typical_us,
+        }
     )
-    columns = ["before", "after", "per_iteration", "interval_us", "total_ms", "typical_ratio"]
-    return by_site[columns].sort_values("total_ms", ascending=False).reset_index(drop=True)
 
 
 def slow_sites(trace: Trace) -> pd.DataFrame:
@@ -106,7 +112,7 @@ def _calls(trace: Trace) -> pd.DataFrame:
     waits = (mine["kind"] == "wait") | ((mine["kind"] == "copy") & ~mine["name"].isin(asynchronous))
     blocked_ns = (mine["end_ns"] - mine["start_ns"]).where(waits, 0)
     return mine[["rank", "start_ns", "end_ns"]].assign(
-        part=np.select([waits, starts], ["wait_us", "launch_call_us"], "other_call_us"),
+        part=pd.Categorical.from_codes(np.select([starts & ~waits, ~waits], [0, 1], 2), dtype=_CALL_PARTS),
         launches=starts,
         own_blocked_ns=blocked_ns,
         blocked_ns=blocked_ns.groupby(mine["rank"]).cumsum(),
@@ -143,14 +149,14 @@ def _iteration_of(calls: pd.DataFrame, windows: pd.DataFrame) -> Ints:
 
 def _queue(trace: Trace, launches: pd.DataFrame) -> "pd.Series[int]":
     """How many earlier launches of its rank had not started on the GPU as each launch began."""
-    started_ns = trace.operations.drop_duplicates("call").set_index("call")["start_ns"]
+    operations = trace.operations[trace.operations["call"] >= 0]
+    # A launch of nothing, as of an empty copy, waits for nothing; of a graph the first node counts.
+    started_ns = trace.activity.calls["end_ns"].to_numpy(np.int64, copy=True)
+    started_ns[operations["call"].to_numpy(np.int64)[::-1]] = operations["start_ns"].to_numpy(np.int64)[::-1]
     ahead: list[pd.Series[int]] = [pd.Series(dtype="int64")]
     for _, mine in launches.groupby("rank"):
-        # A launch of nothing, as of an empty copy, waits for nothing.
-        starts_ns = mine["end_ns"].where(
-            ~mine.index.isin(started_ns.index), started_ns.reindex(mine.index, fill_value=0)
-        )
-        started = np.searchsorted(np.sort(starts_ns), mine["start_ns"], side="right")
+        starts_ns = np.sort(started_ns[mine.index.to_numpy(np.int64)])
+        started = np.searchsorted(starts_ns, mine["start_ns"].to_numpy(np.int64), side="right")
         ahead.append(pd.Series(np.arange(len(mine)) - started, index=mine.index))
     return pd.concat(ahead)
 
@@ -193,9 +199,18 @@ def _lead_us(trace: Trace) -> "pd.Series[float]":
     return medians
 
 
-def _names(trace: Trace, calls: "pd.Series[int]", node: Literal["first", "last"]) -> "pd.Series[Any]":
-    """What each call launched: of a graph its first or last node; the API function where that is not recorded."""
-    launched = trace.operations.drop_duplicates("call", keep=node).set_index("call")["signature"]
-    names = launched.map(trace.activity.signatures["name"]).reindex(calls)
-    api = trace.activity.calls["name"].astype("object").reindex(calls)
-    return pd.Series(names.where(names.notna(), api).to_numpy(), index=calls.index)
+def _names(trace: Trace) -> tuple[Names, Ints, Ints]:
+    """All names, and of every call the number of the name of what it launched: of a graph the first and last node.
+
+    A call that launched nothing has the name of the API function.
+    """
+    operations = trace.operations.loc[trace.operations["call"] >= 0, ["call", "signature"]]
+    of_signature, names = pd.factorize(trace.activity.signatures["name"].to_numpy(object))
+    api = trace.activity.calls["name"].cat
+    first = np.asarray(api.codes, np.int64) + len(names)
+    last = first.copy()
+    call, name = operations["call"].to_numpy(np.int64), of_signature[operations["signature"].to_numpy(np.int64)]
+    # Of several values for one place the last one stays.
+    last[call] = name
+    first[call[::-1]] = name[::-1]
+    return np.array([*names, *api.categories], dtype=object), first, last

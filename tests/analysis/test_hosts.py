@@ -65,6 +65,15 @@ def test_what_starts_as_the_next_launch_begins_is_queued_no_more(tmp_path):
     assert measured(trace, tmp_path)["queue_max_launches"] == 0
 
 
+def test_a_graph_of_which_the_first_node_has_started_is_queued_no_more(tmp_path):
+    trace = traces.Sqlite()
+    for step in range(24):
+        at = step * STEP_NS
+        trace.graph([("gemm", at + 12_000, at + 40_000), ("norm", at + 40_000, at + 50_000)], at=at)
+        trace.launch("sample", at=at + 20_000, start=at + 51_000, end=at + 60_000)
+    assert measured(trace, tmp_path)["queue_max_launches"] == 0
+
+
 def test_the_host_may_be_iterations_ahead(tmp_path):
     row = measured(steps(ahead=2 * STEP_NS), tmp_path)
     assert (row["queue_median_launches"], row["queue_max_launches"]) == (6, 7)
