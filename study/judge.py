@@ -1,6 +1,7 @@
 """What became of a case: exported, proven, or failed, and for which reason in the user's words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ EXPORT_TIMEOUT_S = 900.0
 OUT_OF_MEMORY = ("out of memory", "outofmemory", "no available memory for the cache blocks", "not enough memory")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`ok`, `failed` or `invalid`, with the reason; and the traced iteration time (ms) of each batch size."""
+
+    outcome: str
+    reason: str | None = None
+    traced_ms: Mapping[int, float] = field(default_factory=dict)
+
+
 def raised(kind: str, message: str, phase: str) -> str:
     """The reason when the engine raised an exception."""
     first = message.strip().splitlines()[0] if message.strip() else kind
@@ -31,6 +41,14 @@ def ended(exit_code: int, phase: str) -> str:
     """The reason when the process ended without a word."""
     how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
     return f"crash: the engine ended with {how} while {phase}"
+
+
+def explained(failure: str | None, tail: Sequence[str]) -> str | None:
+    """The reason, corrected by the log where the engine's parent process did not know it: out of memory."""
+    if failure is None or failure.startswith("out of memory"):
+        return failure
+    found = next((line for line in tail if any(words in line.lower() for words in OUT_OF_MEMORY)), None)
+    return f"out of memory, by the log: {found.strip()[:200]} ({failure})" if found else failure
 
 
 def log_tail(log: Path) -> list[str]:
@@ -62,18 +80,24 @@ def outcome(
     resolved: Mapping[str, Any],
     traces: Sequence[Mapping[str, Any]],
     folder: Path,
-) -> tuple[str, str | None]:
-    """`ok`, `failed` or `invalid`, with the reason: a case is ok only when nothing contradicts its label."""
+) -> Verdict:
+    """Judge a case: it is ok only when nothing contradicts its label."""
     if failure:
-        return "failed", failure
+        return Verdict(outcome="failed", reason=failure)
     if resolved.get("graphs") not in (None, case.graphs):
-        return "invalid", f"graphs {case.graphs} was asked, but the engine resolved graphs {resolved['graphs']}"
+        return _invalid(f"graphs {case.graphs} was asked, but the engine resolved graphs {resolved['graphs']}")
+    traced_ms = {}
     for trace in traces:
         try:
             summary = summarise(folder / trace["file"])
         except TraceError as error:
-            return "invalid", f"batch {trace['batch']}: {error}"
+            return _invalid(f"batch {trace['batch']}: {error}")
         against = contradictions({"asked": record.asked(case)}, summary)
         if against:
-            return "invalid", f"batch {trace['batch']}: " + "; ".join(against)
-    return "ok", None
+            return _invalid(f"batch {trace['batch']}: " + "; ".join(against))
+        traced_ms[trace["batch"]] = summary["iter_ms"]["median"]
+    return Verdict(outcome="ok", traced_ms=traced_ms)
+
+
+def _invalid(reason: str) -> Verdict:
+    return Verdict(outcome="invalid", reason=reason)

@@ -28,10 +28,10 @@ def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
     if not host.gpus():
         found.append("no NVIDIA GPU (nvidia-smi lists none): use a GPU host")
     if set(spec.tracing) - {"off"} and nsys.version(tools.nsys) is None:
-        found.append("no nsys: python -m launch.install nsys")
+        found.append(f"no nsys ({tools.nsys} does not run): python -m launch.install nsys")
     for engine, python in tools.pythons.items():
         if host.engine_versions(python, engine) is None:
-            found.append(f"no {engine}: python -m launch.install {engine}, then --{engine}-python PATH")
+            found.append(f"no {engine} in {python}: python -m launch.install {engine}, then --{engine}-python PATH")
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from study.judge import Verdict
 from study.spec import Case
 
 
@@ -45,13 +46,13 @@ class Progress:
             if not self._console.is_terminal:
                 self._console.print(self._line().plain, soft_wrap=True, markup=False, highlight=False)
 
-    def finished(self, case: Case, outcome: str, reason: str | None, windows: Sequence[Mapping[str, Any]]) -> None:
+    def finished(self, case: Case, verdict: Verdict, windows: Sequence[Mapping[str, Any]]) -> None:
         """A case lies in its folder; prints its iteration times, or why there are none."""
         with self._lock:
             self._done += 1
-            result = reason if outcome != "ok" else iteration_times(windows) or "traced, label proven"
-            style = "green" if outcome == "ok" else "red"
-            line = f"[{self._done}/{self._total}] {case.name}: {outcome}, {result}"
+            result = verdict.reason or iteration_times(windows) or f"label proven, traced {_medians(verdict.traced_ms)}"
+            style = "green" if verdict.outcome == "ok" else "red"
+            line = f"[{self._done}/{self._total}] {case.name}: {verdict.outcome}, {result}"
             self._console.print(Text(line, style=style), soft_wrap=True)
 
     def _line(self) -> Text:
@@ -67,7 +68,11 @@ def iteration_times(windows: Sequence[Mapping[str, Any]]) -> str:
         batch: statistics.median(window["tpot_ms"] for window in windows if window["batch"] == batch)
         for batch in batches
     }
-    return ", ".join(f"batch {batch}: {median_ms:.2f} ms" for batch, median_ms in medians.items())
+    return _medians(medians)
+
+
+def _medians(by_batch: Mapping[int, float]) -> str:
+    return ", ".join(f"batch {batch}: {median_ms:.2f} ms" for batch, median_ms in by_batch.items())
 
 
 def _clock(seconds: float) -> str:

@@ -18,9 +18,8 @@ from analysis import compact
 from analysis.errors import TraceError
 from analysis.recordings import open_study
 from study.errors import StudyError
-from study.record import FORMAT, RECORD, STUDY, read_json, write_json
+from study.record import FORMAT, RECORD, RECORDING, STUDY, read_json, write_json
 
-RECORDING = "recording.json"
 # A path that is absolute, starts at a home, or climbs out of the working folder: all but its last name is the host's.
 _PATH = re.compile(r"""(?<![\w.+@~-])(?:(?:\.\./)+|(?:~[\w.-]*)?/)((?:[^\s/"'()<>\[\]{}|,;:=\\]+/*)+)""")
 _HOMES = ("home", "Users")
@@ -70,6 +69,9 @@ def _publish_case(case: Path, target: Path) -> None:
     if record["files"]["samples"]:
         shutil.copyfile(case / record["files"]["samples"], target / record["files"]["samples"])
     record["files"] = {**record["files"], "log": None, "traces": traces}
+    if record["outcome"] == "failed":
+        # What an engine printed may hold anything; the kind of failure, in front of the colon, is ours.
+        record |= {"log_tail": [], "reason": str(record["reason"]).partition(":")[0]}
     write_json(target / RECORD, without_paths(record))
 
 
@@ -91,6 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         count = publish(args.folder, args.recording, args.note)
     except (StudyError, TraceError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot write the recording ({error}): name another folder", file=sys.stderr)
         return 1
     print(f"{count} cases recorded in {args.recording}")
     return 0

@@ -1,5 +1,6 @@
 """Where everything of a study lies, and how a case becomes a folder: whole or not at all."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from study.spec import Case
 FORMAT = "2026-11-21"
 RECORD = "case.json"
 STUDY = "study.json"
+RECORDING = "recording.json"
 
 # Keys that say where and how a study runs, not what it measures: it can be resumed on a host with more GPUs.
 MAY_CHANGE = {"out", "python", "timeout_s", "parallel_starts", "gpu", "gpu_count"}
@@ -50,6 +52,7 @@ class StudyFolder:
         self.root = root
         self.cases = root / "cases"
         self.report = root / "report"
+        self._held: int | None = None
 
     def case(self, case: Case) -> Path:
         """Where a finished case lies."""
@@ -70,10 +73,31 @@ class StudyFolder:
         Raises StudyError when the folder holds another study: its cases could not be told apart.
         """
         path = self.root / STUDY
+        found = read_json(path) if path.exists() else {}
         if path.exists():
             _same_study(_value(path, "spec"), json.loads(json.dumps(spec)), self.root)
+        earlier = [*found.get("earlier_argv", []), *([found["argv"]] if "argv" in found else [])]
         self.cases.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"format": FORMAT, "spec": spec, **details})
+        self._lock()
+        # What is measured from now on is live, also where the finished cases came from a recording.
+        (self.root / RECORDING).unlink(missing_ok=True)
+        write_json(path, {"format": FORMAT, "spec": spec, "earlier_argv": earlier, **details})
+
+    def _lock(self) -> None:
+        self.close()
+        held = os.open(self.root / ".lock", os.O_CREAT | os.O_WRONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(held)
+            raise StudyError(f"another sweep is running in {self.root}; wait for it, or use another --out") from error
+        self._held = held
+
+    def close(self) -> None:
+        """Let another sweep use the folder."""
+        if self._held is not None:
+            os.close(self._held)
+        self._held = None
 
     def begin(self, case: Case) -> Path:
         """A new empty folder for a case in the making."""

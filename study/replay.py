@@ -12,12 +12,12 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "recordings"
 OUT = Path("out/replay")
 
 
-def run(console: Console) -> int:
+def run(console: Console, out: Path | None = None) -> int:
     """Analyse every shipped recording together and write one report. Returns the exit code."""
     folders = sorted(path.parent for path in RECORDINGS.glob("*/recording.json"))
     if not folders:
         raise StudyError(f"no recordings in {RECORDINGS}; expected NAME/recording.json: use a full checkout")
-    write_report(folders, OUT, console)
+    write_report(folders, out or OUT, console)
     return 0
 
 

@@ -21,6 +21,9 @@ from study.record import StudyFolder
 from study.spec import Case
 
 POLL_S = 0.1
+# A measured engine that does not end by itself within this, its profiler's report included, is ended.
+CLOSING_S = 180.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(kw_only=True)
@@ -72,14 +75,17 @@ class Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop what runs and drop what is half made; a second Ctrl-C does not cut this short."""
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for attempt in self._running:
-            attempt.child.stop()
-            self._folder.discard(attempt.case)
-        self._settle()
-        self._pool.shutdown()
-        signal.signal(signal.SIGINT, before)
+        """Stop what runs and drop what is half made; a second signal does not cut this short."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+        try:
+            for attempt in self._running:
+                attempt.child.stop()
+                self._folder.discard(attempt.case)
+            self._settle()
+        finally:
+            self._pool.shutdown()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def run(self, wave: Sequence[Case]) -> None:
         """Start the engines of a wave on disjoint GPUs, then measure one after the other while the rest idle."""
@@ -124,7 +130,9 @@ class Runner:
             if until(attempt):
                 return
             silent_s = time.monotonic() - attempt.heard_s
-            if silent_s > self._tools.timeout_s:
+            if attempt.done and silent_s > CLOSING_S:
+                return
+            if not attempt.done and silent_s > self._tools.timeout_s:
                 attempt.failure = f"time-out: nothing heard for {silent_s:.0f} s while {attempt.phase}"
             time.sleep(POLL_S)
 
@@ -139,7 +147,7 @@ class Runner:
             attempt.resolved = fields
         elif kind == "window":
             attempt.windows.append({**fields, "tpot_ms": fields["seconds"] / fields["tokens"] * 1e3})
-        elif kind == "error":
+        elif kind == "error" and not attempt.done:
             attempt.failure = judge.raised(fields["kind"], fields["message"], attempt.phase)
         elif kind == "done":
             attempt.done = True
@@ -166,14 +174,15 @@ class Runner:
         attempt.enter("recording")
         host = self._host(case, attempt.resolved)
         _write_samples(folder / "samples.csv", attempt.windows)
-        outcome, reason = judge.outcome(case, attempt.failure, attempt.resolved, traces, folder)
         tail = judge.log_tail(folder / "engine.log")
+        failure = judge.explained(attempt.failure, tail)
+        verdict = judge.outcome(case, failure, attempt.resolved, traces, folder)
         for leftover in ("events.jsonl", "go"):
             (folder / leftover).unlink(missing_ok=True)
         content = {
-            "outcome": outcome,
-            "reason": reason,
-            "log_tail": [] if outcome == "ok" else tail,
+            "outcome": verdict.outcome,
+            "reason": verdict.reason,
+            "log_tail": [] if verdict.outcome == "ok" else tail,
             "made_by": "study.sweep",
             "asked": record.asked(case),
             "resolved": attempt.resolved,
@@ -189,7 +198,7 @@ class Runner:
             },
         }
         self._folder.finish(case, content)
-        self._progress.finished(case, outcome, reason, attempt.windows)
+        self._progress.finished(case, verdict, attempt.windows)
 
 
 def _write_samples(path: Path, windows: Sequence[Mapping[str, Any]]) -> None:

@@ -16,6 +16,9 @@ MEMORY_UTILISATION = 0.92
 # Room for sequences that every case asks for: cases of few and of many batches then differ in nothing else.
 SEQUENCES_LEAST = 16
 
+# Room in the context beyond the decoded sequence: the steps around a trace's steady ones.
+CONTEXT_MARGIN_TOKENS = 64
+
 # Shorter traces leave too few steady iterations once the settling ones are dropped.
 TRACED_STEPS_MINIMUM = 64
 
@@ -66,7 +69,9 @@ class Spec:
         default=None, metadata=_rule("batch sizes of traced cases (default: batches)", minimum=1)
     )
     seed: int = field(metadata=_rule("seed of the prompts", minimum=0))
-    timeout_s: int = field(metadata=_rule("seconds after which a case has failed", minimum=1, flag="timeout"))
+    timeout_s: int = field(
+        metadata=_rule("seconds without a sign of life after which a case has failed", minimum=1, flag="timeout")
+    )
     parallel_starts: bool = field(metadata=_rule("start cases on disjoint GPUs together; measure one at a time"))
     out: Path = field(metadata=_rule("folder for records, traces and the report (default: out/STUDY)"))
     checkpoint: Path | None = field(default=None, metadata=_rule("real weights and tokenizer (default: dummy weights)"))
@@ -84,7 +89,7 @@ class Spec:
     def sequence_tokens(self) -> int:
         """The longest sequence that a case decodes, prompt included."""
         traced_tokens = self.traced_steps if set(self.tracing) - {"off"} else 0
-        return self.prompt_tokens + max(self.output_tokens, traced_tokens)
+        return self.prompt_tokens + max(self.output_tokens, traced_tokens) + CONTEXT_MARGIN_TOKENS
 
     def batches_of(self, tracing: str) -> tuple[int, ...]:
         """The batch sizes that a kind of start measures."""
@@ -133,7 +138,7 @@ class Case:
     @property
     def context_tokens(self) -> int:
         """Context length that an engine needs: the longest sequence, with room for the settling steps of a trace."""
-        return self.prompt_tokens + max(self.output_tokens, self.traced_steps) + 64
+        return self.prompt_tokens + max(self.output_tokens, self.traced_steps) + CONTEXT_MARGIN_TOKENS
 
     @property
     def name(self) -> str:

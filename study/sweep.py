@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -19,19 +20,26 @@ from study.options import Options, parse
 from study.plan import Plan, plan, waves
 from study.progress import Progress
 from study.record import StudyFolder
-from study.runner import Runner
+from study.runner import STOP_SIGNALS, Runner
 from study.spec import Case
 
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
 OK, WRONG, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0; 1 for a user's error; 3 if a case failed; 130 if interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in STOP_SIGNALS:
+        # A shell's background job starts with SIGINT ignored, and nohup with SIGHUP: only the latter is a wish.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         return _sweep(parse(sys.argv[1:] if argv is None else argv), Console())
     except (StudyError, TraceError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return WRONG
+    except OSError as error:
+        print(f"error: cannot write the study ({error}): make room, or name another --out", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("interrupted: finished cases are kept; the same command resumes", file=sys.stderr)
@@ -53,24 +61,39 @@ def _sweep(options: Options, console: Console) -> int:
     if options.live and missing:
         raise StudyError(f"--live cannot run here: {'; '.join(missing)}")
     if missing:
-        console.print(f"Replaying the recorded study: {'; '.join(missing)}", soft_wrap=True, highlight=False)
+        console.print(f"Replaying the recorded study: {'; '.join(missing)}", soft_wrap=True, **PLAIN)
     if options.replay or missing:
-        return replay.run(console)
+        return _replay(options, console)
     return _run(options, tools, console)
+
+
+def _replay(options: Options, console: Console) -> int:
+    given = {flag.partition("=")[0] for flag in options.argv if flag.startswith("--")}
+    if ignored := sorted(given - {"--replay", "--out"}):
+        flags = ", ".join(ignored)
+        console.print(f"A replay shows what was recorded; without effect: {flags}", soft_wrap=True, **PLAIN)
+    return replay.run(console, options.spec.out if "--out" in given else None)
 
 
 def _run(options: Options, tools: Tools, console: Console) -> int:
     live.check_checkpoint(options.spec)
     gpu, count = _gpu(options, must_be_here=True)
     planned = plan(options.spec, gpu, count)
+    for skip in planned.skips:
+        label = f"skipped {skip.model} {skip.engine} TP{skip.tp} graphs {skip.graphs}: {skip.reason}"
+        console.print(label, soft_wrap=True, **PLAIN)
+    if not planned.cases:
+        raise StudyError(f"nothing to run: all {len(planned.skips)} combinations are skipped, for the reasons above")
     folder = StudyFolder(options.spec.out)
     folder.open(options.spec.as_json(), _details(planned, gpu, count, options.argv))
     todo = [case for case in planned.cases if _to_run(folder.outcome(case), options.retry_failed)]
-    console.print(f"{len(planned.cases)} cases, {len(todo)} to run, {len(planned.skips)} skipped; into {folder.root}")
+    counts = f"{len(planned.cases)} cases, {len(todo)} to run, {len(planned.skips)} skipped; into {folder.root}"
+    console.print(counts, soft_wrap=True, **PLAIN)
     with Progress(console, total=len(todo)) as progress, _runner(folder, tools, todo, progress) as runner:
         for wave in waves(todo, count, parallel_starts=options.spec.parallel_starts):
             runner.run(wave)
         runner.settle()
+    folder.close()
     outcomes = {case.name: folder.outcome(case) for case in planned.cases}
     bad = [f"{name} {outcome}" for name, outcome in outcomes.items() if outcome != "ok"]
     replay.write_report([folder.root], folder.report, console)

@@ -34,7 +34,6 @@ def main() -> int:
         traceback.print_exc()
         emit("error", kind=type(error).__name__, message=str(error)[:2000])
         return 1
-    emit("done")
     return 0
 
 
@@ -72,6 +71,8 @@ def _run(args: argparse.Namespace, emit: Callable[..., None]) -> None:
         _wait_for(args.go)
         for batch in args.batches:
             _measure(engine, args, batch, emit)
+        # Before the engine is closed: one that hangs at its end has been measured all the same.
+        emit("done")
     finally:
         engine.close()
 

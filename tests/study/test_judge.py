@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis.summary import summarise
 from study import judge
 from study.commands import Tools
 from tests.analysis import studies
@@ -60,22 +61,23 @@ def test_an_untraced_case_has_nothing_to_export(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("traced_graphs", "outcome"), [("on", "ok"), ("off", "invalid")])
 def test_a_case_is_ok_only_with_a_trace_that_shows_its_graphs(tmp_path: Path, traced_graphs: str, outcome: str) -> None:
     studies.write_trace(tmp_path / "trace_b1.sqlite", graphs=traced_graphs)
-    found, reason = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)
-    assert found == outcome
-    assert reason is None if outcome == "ok" else str(reason).startswith("batch 1: ")
+    verdict = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert verdict.outcome == outcome
+    assert verdict.reason is None if outcome == "ok" else str(verdict.reason).startswith("batch 1: ")
 
 
 def test_a_trace_with_fewer_steps_than_were_asked_for_is_invalid(tmp_path: Path) -> None:
     studies.write_trace(tmp_path / "trace_b1.sqlite", graphs="on")
     case = replace(TRACED, traced_steps=studies.STEPS + 1)
-    found, reason = judge.outcome(case, None, {"graphs": "on"}, TRACE, tmp_path)
-    assert found == "invalid" and str(studies.STEPS + 1) in str(reason)
+    verdict = judge.outcome(case, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert verdict.outcome == "invalid" and str(studies.STEPS + 1) in str(verdict.reason)
 
 
 def test_a_trace_that_cannot_be_read_is_invalid_with_its_batch(tmp_path: Path) -> None:
     (tmp_path / "trace_b1.sqlite").write_text("nothing like it")
-    found, reason = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)
-    assert found == "invalid" and str(reason).startswith("batch 1: ") and "trace_b1.sqlite" in str(reason)
+    verdict = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert verdict.outcome == "invalid" and str(verdict.reason).startswith("batch 1: ")
+    assert "trace_b1.sqlite" in str(verdict.reason)
 
 
 @pytest.mark.parametrize(
@@ -91,4 +93,18 @@ def test_a_trace_that_cannot_be_read_is_invalid_with_its_batch(tmp_path: Path) -
 def test_a_failure_counts_before_the_label_and_the_label_before_all_else(
     tmp_path: Path, failure: str | None, resolved: dict[str, Any], outcome: tuple[str, str | None]
 ) -> None:
-    assert judge.outcome(CASE, failure, resolved, [], tmp_path) == outcome
+    verdict = judge.outcome(CASE, failure, resolved, [], tmp_path)
+    assert (verdict.outcome, verdict.reason) == outcome
+
+
+def test_a_traced_case_tells_its_iteration_time(tmp_path: Path) -> None:
+    studies.write_trace(tmp_path / "trace_b1.sqlite", graphs="on")
+    verdict = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert verdict.traced_ms == {1: pytest.approx(summarise(tmp_path / "trace_b1.sqlite")["iter_ms"]["median"])}
+
+
+def test_memory_that_ran_out_in_a_worker_is_found_in_the_log() -> None:
+    tail = ["loading", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "bye"]
+    reason = judge.explained("load error: RuntimeError: Engine core initialization failed", tail)
+    assert str(reason).startswith("out of memory, by the log: torch.OutOfMemoryError")
+    assert judge.explained("crash: x", ["all is well"]) == "crash: x" and judge.explained(None, tail) is None

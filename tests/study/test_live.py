@@ -43,7 +43,7 @@ def test_a_host_with_everything_lacks_nothing(gpu_host: Path) -> None:
     [
         pytest.param({"STANDIN_GPUS": "0"}, {}, "no NVIDIA GPU", id="no GPU"),
         pytest.param({}, {"python": (("vllm", Path("/bin/false")), *SPEC.python[1:])},
-                     "no vllm: python -m launch.install vllm", id="no engine"),
+                     "no vllm in /bin/false: python -m launch.install vllm", id="no engine"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named_with_how_to_get_it(
@@ -58,7 +58,9 @@ def test_what_is_missing_is_named_with_how_to_get_it(
 
 def test_nsys_is_needed_only_by_a_study_that_traces(tmp_path: Path) -> None:
     absent = tmp_path / "nsys"
-    assert live.missing(SPEC, live.tools(SPEC, absent)) == ("no nsys: python -m launch.install nsys",)
+    assert live.missing(SPEC, live.tools(SPEC, absent)) == (
+        f"no nsys ({absent} does not run): python -m launch.install nsys",
+    )
     untraced = replace(SPEC, tracing=("off",))
     assert live.missing(untraced, live.tools(untraced, absent)) == ()
 

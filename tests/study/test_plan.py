@@ -9,7 +9,9 @@ import pytest
 from study import config, models
 from study.gpus import find
 from study.plan import Plan, devices, plan, waves
+from study.spec import CONTEXT_MARGIN_TOKENS
 
+NEEDED = 32 * (512 + 128 + CONTEXT_MARGIN_TOKENS)
 SPEC = replace(config.load(), prompt_tokens=512, output_tokens=128, batches=(1,), repeats=3, tracing=("off", "node"))
 THREE_MODELS = replace(SPEC, models=("qwen2-7b", "llama3-8b", "qwen2-72b"), tp=(1, 2, 4, 8))
 
@@ -58,7 +60,7 @@ def test_the_largest_batch_must_have_room_for_its_kv_cache():
     spec = replace(SPEC, models=("qwen2-72b",), tp=(2,), batches=(1, 16))
     assert plan(spec, find("a800"), 8).skips == ()
     reasons = skipped(plan(replace(spec, batches=(1, 32)), find("a800"), 8))
-    assert reasons["qwen2-72b", 2].startswith(f"KV cache does not fit: {32 * 640} tokens needed")
+    assert reasons["qwen2-72b", 2].startswith(f"KV cache does not fit: {NEEDED} tokens needed")
 
 
 def test_traced_cases_may_have_batches_of_their_own():
@@ -66,11 +68,11 @@ def test_traced_cases_may_have_batches_of_their_own():
     cases = plan(spec, find("h200"), 8).cases
     assert {(case.tracing, case.batches) for case in cases} == {("off", (1, 16)), ("node", (4,))}
     large = replace(SPEC, models=("qwen2-72b",), tp=(2,), traced_batches=(32,))
-    assert plan(large, find("a800"), 8).skips[0].reason.startswith(f"KV cache does not fit: {32 * 640} tokens needed")
+    assert plan(large, find("a800"), 8).skips[0].reason.startswith(f"KV cache does not fit: {NEEDED} tokens needed")
 
 
 def test_sequences_longer_than_the_model_knows_are_skipped():
-    spec = replace(SPEC, prompt_tokens=8192 - 128)
+    spec = replace(SPEC, prompt_tokens=8192 - 128 - CONTEXT_MARGIN_TOKENS)
     assert plan(spec, find("h200"), 8).skips == ()
     assert "longer than the model's 8192" in plan(replace(spec, output_tokens=129), find("h200"), 8).skips[0].reason
 

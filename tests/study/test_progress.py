@@ -7,9 +7,11 @@ import pytest
 from rich.console import Console
 
 from study import progress
+from study.judge import Verdict
 from study.progress import Progress, iteration_times
 from tests.cases import CASE
 
+OK = Verdict(outcome="ok")
 ERASED = "\x1b[2K"
 OTHER = replace(CASE, graphs="off")
 WINDOWS = [{"batch": batch, "tpot_ms": time_ms} for batch, time_ms in [(8, 9.0), (1, 5.0), (1, 4.0), (1, 90.0)]]
@@ -45,10 +47,10 @@ def test_the_rest_is_estimated_from_what_the_finished_cases_took(clock: list[flo
     console = plain()
     with Progress(console, total=4) as shown:
         clock[0] += 30
-        shown.finished(CASE, "ok", None, WINDOWS)
+        shown.finished(CASE, OK, WINDOWS)
         shown.phase(OTHER, "starting")
         clock[0] += 10
-        shown.finished(OTHER, "ok", None, [])
+        shown.finished(OTHER, OK, [])
         shown.phase(CASE, "starting")
     assert lines(console)[1::2] == [
         f"[1/4] 0:30, about 1:30 to go | {OTHER.name}: starting",
@@ -59,13 +61,13 @@ def test_the_rest_is_estimated_from_what_the_finished_cases_took(clock: list[flo
 def test_a_finished_case_shows_its_times_or_why_there_are_none() -> None:
     console = plain()
     with Progress(console, total=3) as shown:
-        shown.finished(CASE, "ok", None, WINDOWS)
-        shown.finished(OTHER, "failed", "crash: [/red] with brackets [1]", [])
-        shown.finished(replace(CASE, tracing="node"), "ok", None, [])
+        shown.finished(CASE, OK, WINDOWS)
+        shown.finished(OTHER, Verdict(outcome="failed", reason="crash: [/red] with brackets [1]"), [])
+        shown.finished(replace(CASE, tracing="node"), Verdict(outcome="ok", traced_ms={1: 4.5}), [])
     assert lines(console) == [
         f"[1/3] {CASE.name}: ok, batch 1: 5.00 ms, batch 8: 9.00 ms",
         f"[2/3] {OTHER.name}: failed, crash: [/red] with brackets [1]",
-        f"[3/3] {replace(CASE, tracing='node').name}: ok, traced, label proven",
+        f"[3/3] {replace(CASE, tracing='node').name}: ok, label proven, traced batch 1: 4.50 ms",
     ]
 
 

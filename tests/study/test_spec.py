@@ -9,7 +9,7 @@ import pytest
 from study import config
 from study.gpus import find
 from study.plan import plan
-from study.spec import Spec, rules
+from study.spec import CONTEXT_MARGIN_TOKENS, Spec, rules
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_only_a_named_interpreter_is_known(spec):
 )
 def test_the_longest_sequence_counts_whichever_kind_of_start_decodes_more(spec, output_tokens, tracing, tokens):
     spec = replace(spec, prompt_tokens=100, output_tokens=output_tokens, tracing=tracing, traced_steps=64)
-    assert spec.sequence_tokens == tokens
+    assert spec.sequence_tokens == tokens + CONTEXT_MARGIN_TOKENS
 
 
 def test_no_two_cases_of_a_study_share_a_name(spec):

@@ -1,5 +1,6 @@
 """The whole command with real processes: stand-in engines and nsys that misbehave on request."""
 
+import fcntl
 import json
 import lzma
 import os
@@ -179,7 +180,7 @@ def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: 
     assert devices == ["0", "1"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
     orphan = tmp_path / "orphan"
     extra = {"STANDIN_MISBEHAVE": "orphan", "STANDIN_WHEN": "generate", "STANDIN_ENGINE": "sglang"}
@@ -197,9 +198,13 @@ def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, numbe
     while not (orphan.exists() and orphan.read_text().count(" ")) and time.monotonic() < deadline:
         time.sleep(0.05)
     left = [psutil.Process(int(pid)) for pid in orphan.read_text().split()]
-    assert len(left) == 2 and all(process.is_running() for process in left)
-    running.send_signal(number)
-    _, errors = running.communicate(timeout=60)
+    try:
+        assert len(left) == 2 and all(process.is_running() for process in left)
+        running.send_signal(number)
+        _, errors = running.communicate(timeout=60)
+    finally:
+        for process in (psutil.Process(running.pid), *left) if running.poll() is None else ():
+            process.kill()
     assert running.returncode == 130 and "the same command resumes" in errors
     _, alive = psutil.wait_procs(left, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
@@ -218,6 +223,35 @@ def test_live_without_an_engine_says_how_to_get_it(tmp_path: Path) -> None:
     assert done.returncode == 1 and "python -m launch.install vllm" in done.stderr
 
 
+def test_an_engine_that_hangs_at_its_end_has_been_measured_all_the_same(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    program = f"import sys; from study import runner, sweep; runner.CLOSING_S = 1; sys.exit(sweep.main({flags!r} + ("
+    program += f"'--live', '--out', {str(tmp_path)!r}, '--vllm-python', sys.executable, '--nsys', 'none')))"
+    done = run([sys.executable, "-c", program], STANDIN_MISBEHAVE="hang", STANDIN_WHEN="close")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "ok"
+
+
+def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
+    tmp_path.joinpath("cases").mkdir()
+    with (tmp_path / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done = sweep(tmp_path, *SMALL, "--tracing", "off")
+    assert done.returncode == 1 and "another sweep is running" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = sweep(tmp_path / "file" / "out", *SMALL, "--tracing", "off")
+    assert done.returncode == 1 and "name another --out" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_study_of_which_nothing_can_run_is_an_error_with_every_reason(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "--engines", "vllm", "--tp", "8", "--graphs", "on")
+    assert done.returncode == 1 and "nothing to run" in done.stderr
+    assert "skipped llama3-8b vllm TP8 graphs on: TP 8 needs 8 GPUs, there are 2" in done.stdout
+
+
 def test_a_checkpoint_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
     done = sweep(tmp_path, *SMALL, "--checkpoint", str(tmp_path / "weights"))
     assert done.returncode == 1 and "weights holds no config.json" in done.stderr
@@ -234,5 +268,6 @@ def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("Replaying the recorded study: no NVIDIA GPU")
     assert "RECORDED 2026-11-21 on 4x NVIDIA H200" in done.stdout
-    page = (ROOT / "out" / "replay" / "report.html").read_text()
+    assert "without effect: --engines" in done.stdout
+    page = (tmp_path / "report.html").read_text()
     assert "RECORDED" in page and "580.159.04" in page

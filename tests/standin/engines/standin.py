@@ -1,8 +1,8 @@
 """An engine that does nothing at a known pace, and misbehaves on request. It exists for tests alone.
 
 STANDIN_MISBEHAVE names the fault: load-error, out-of-memory, crash, hang, orphan (leaves a child that ignores
-SIGTERM), wrong-graphs, no-capture. STANDIN_WHEN is `start` or `generate` (default start); STANDIN_ENGINE names the
-one engine that misbehaves (default both).
+SIGTERM), wrong-graphs, no-capture. STANDIN_WHEN is `start`, `generate` or `close` (default start);
+STANDIN_ENGINE names the one engine that misbehaves (default both).
 """
 
 import os

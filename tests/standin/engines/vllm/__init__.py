@@ -23,7 +23,7 @@ class LLM:
         eager = options.get("enforce_eager", False) != wrong
         sizes = options.get("compilation_config", {}).get("cudagraph_capture_sizes")
         self.llm_engine = SimpleNamespace(
-            engine_core=SimpleNamespace(shutdown=lambda: None),
+            engine_core=SimpleNamespace(shutdown=lambda: standin.fault("close")),
             vllm_config=SimpleNamespace(
                 compilation_config=SimpleNamespace(
                     cudagraph_mode=SimpleNamespace(name="NONE" if eager else "FULL_AND_PIECEWISE"),
