@@ -14,10 +14,10 @@ from analysis.errors import TraceError
 from analysis.summary import stem, summarise
 from analysis.validity import contradictions
 
-_WIDTH_WITHOUT_TERMINAL = 140
+_WIDTH_WITHOUT_TERMINAL = 170
 _HEADINGS = (
-    "rank", "GPU", "iter ms", "[p10, p90]", "busy ms", "idle ms", "idle %", "gap us p50", "p90", "p99",
-    "overlap %", "ops", "launches", "graphs", "in calls us",
+    "rank", "GPU", "iter ms", "[p10, p90]", "busy ms", "wait ms", "idle ms", "idle %", "gap us p50", "p90", "p99",
+    "overlap %", "ops", "launches", "graphs", "in calls us", "host ms",
 )  # fmt: skip
 
 
@@ -93,7 +93,28 @@ def _print(summaries: Sequence[Mapping[str, Any]]) -> None:
         )
         for text in summary.get("contradictions", ()):
             console.print(f"  the trace contradicts the label: {text}", markup=False)
+        for line in _accounts(summary):
+            console.print(line, markup=False)
         console.print(_table(summary["ranks"]))
+
+
+def _accounts(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Where the time goes, the check on it, and the slowest call site, a line each; less where it is not known."""
+    parts = summary["critical_path_us"]
+    if parts["wall"] is not None:
+        words = (("compute", "compute"), ("collective", "collectives"), ("launch_idle", "waiting for launches"),
+                 ("graph_gap", "gaps in graphs"), ("other_gap", "other gaps"), ("residual", "residual"))  # fmt: skip
+        shown = " + ".join(f"{word} {parts[name]:.0f}" for name, word in words)
+        yield f"  critical path, us: {parts['wall']:.0f} = {shown}"
+    found = summary["collectives"]
+    if found["disagreement"]:
+        yield f"  collectives do not match over ranks: {found['disagreement']}"
+    elif found["end_skew_us"]["median"] is not None:
+        last = max(summary["ranks"], key=lambda rank: rank["straggler_ratio"])
+        yield (
+            f"  idle + wait agrees over ranks within {found['idle_plus_wait_spread_points']:.1f} points; "
+            f"rank {last['rank']} arrives last in {last['straggler_ratio']:.0%} of collectives"
+        )
 
 
 def _table(ranks: Sequence[Mapping[str, Any]]) -> Table:
@@ -105,13 +126,21 @@ def _table(ranks: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             str(rank["rank"]), "?" if rank["device"] < 0 else str(rank["device"]),
             f"{iter_ms['median']:.3f}", f"\\[{iter_ms['p10']:.3f}, {iter_ms['p90']:.3f}]",
-            f"{rank['busy_ms']:.3f}", f"{rank['idle_ms']:.3f}", f"{100 * rank['idle_ratio']:.1f}",
+            f"{rank['busy_ms']:.3f}", _number(rank["wait_ms"]),
+            f"{rank['idle_ms']:.3f}", f"{100 * rank['idle_ratio']:.1f}",
             *("-" if gap is None else f"{gap:.2f}" for gap in gap_us.values()),
             f"{100 * rank['overlap_ratio']:.1f}", f"{rank['operations']:g}", f"{rank['launches']:g}",
-            f"{rank['graph_launches']:g}", f"{rank['launch_call_us']:.1f}",
+            f"{rank['graph_launches']:g}", f"{rank['launch_call_us']:.1f}", _number(rank["host_ms"]),
         )  # fmt: skip
     return table
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -6,6 +6,7 @@ Every trace is read once, in a process of its own where there are several.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -75,12 +76,16 @@ def examine_all(work: Sequence[Job]) -> list[Evidence]:
     order = sorted(range(len(work)), key=lambda index: -work[index].path.stat().st_size)
     # Not forked: the caller may run threads (a progress display), whose locks a fork would copy.
     try:
-        with ProcessPoolExecutor(processes_count, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(processes_count, get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
             found = dict(zip(order, pool.map(examine, [work[index] for index in order]), strict=True))
     except BrokenProcessPool:
         # A worker was killed, most likely for its memory: one trace at a time needs less of it.
         return [examine(job) for job in work]
     return [found[index] for index in range(len(work))]
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def examine(job: Job) -> Evidence:

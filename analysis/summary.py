@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import extract, iterations
+from analysis import account, extract, iterations
+from analysis.account import rounded
 from analysis.iterations import Trace
 from analysis.measure import measure
 from analysis.metrics import gap_us
@@ -25,11 +26,12 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
 
     Times are medians over the steady iterations, in the unit that their name ends in; `gpus` has one name per rank;
     `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy);
-    `settling_iterations` is how many of the iterations came before the iteration time settled.
+    `settling_iterations` is how many of the iterations came before the iteration time settled. What analysis.account
+    finds stands beside: `critical_path_us`, `launch_law`, `collectives`, `slow_sites`, and per rank what it did.
     """
     samples = measure(trace)
     wide = samples.pivot(index=["rank", "iteration"], columns="quantity", values="value")
-    found = gaps(trace)
+    found, accounts = gaps(trace), account.find(trace)
     per_step = wide["iter_ms"].groupby("iteration").median()
     return {
         "name": name,
@@ -44,7 +46,11 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "anchor": trace.anchor,
         "unjoined_operations": int((trace.operations["call"] < 0).sum()),
         "iter_ms": _spread(per_step),
-        "ranks": [_rank(row, wide.loc[[row.rank]], found) for row in trace.ranks.itertuples()],
+        **accounts.trace,
+        "ranks": [
+            {**_rank(row, wide.loc[[row.rank]], found), **accounts.ranks[int(str(row.rank))]}
+            for row in trace.ranks.itertuples()
+        ],
     }
 
 
@@ -83,26 +89,22 @@ def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame) -> dict[str, Any]:
         "device": int(row.device),
         "iterations": len(wide),
         "iter_ms": _spread(wide["iter_ms"]),
-        "busy_ms": _rounded(median["busy_ms"]),
-        "idle_ms": _rounded(median["idle_ms"]),
-        "idle_ratio": _rounded(wide["idle_ms"].sum() / wide["iter_ms"].sum()),
-        "gap_us": {f"p{share}": _rounded(mine.quantile(share / 100)) for share in (50, 90, 99)},
-        "overlap_ratio": _rounded(wide["overlap_ratio"].mean()),
-        "operations": _rounded(median["operations"]),
-        "launches": _rounded(median["launches"]),
-        "graph_launches": _rounded(median["graph_launches"]),
-        "graph_launches_range": [_rounded(wide["graph_launches"].min()), _rounded(wide["graph_launches"].max())],
-        "launch_call_us": _rounded(median["launch_call_us"]),
+        "busy_ms": rounded(median["busy_ms"]),
+        "idle_ms": rounded(median["idle_ms"]),
+        "idle_ratio": rounded(wide["idle_ms"].sum() / wide["iter_ms"].sum()),
+        "gap_us": {f"p{share}": rounded(mine.quantile(share / 100)) for share in (50, 90, 99)},
+        "overlap_ratio": rounded(wide["overlap_ratio"].mean()),
+        "operations": rounded(median["operations"]),
+        "launches": rounded(median["launches"]),
+        "graph_launches": rounded(median["graph_launches"]),
+        "graph_launches_range": [rounded(wide["graph_launches"].min()), rounded(wide["graph_launches"].max())],
+        "launch_call_us": rounded(median["launch_call_us"]),
     }
 
 
 def _spread(values: "pd.Series[float]") -> dict[str, float | None]:
     return {
-        "median": _rounded(values.median()),
-        "p10": _rounded(values.quantile(0.1)),
-        "p90": _rounded(values.quantile(0.9)),
+        "median": rounded(values.median()),
+        "p10": rounded(values.quantile(0.1)),
+        "p90": rounded(values.quantile(0.9)),
     }
-
-
-def _rounded(value: Any) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)

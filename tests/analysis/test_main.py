@@ -28,8 +28,9 @@ def test_the_table_has_a_line_for_the_trace_and_one_per_rank(
 ) -> None:
     assert main([str(traces.decode(ranks=2, step_ns=100_000).write(tmp_path / "two.sqlite"))]) == 0
     shown = capsys.readouterr()
-    header, headings, *ranks = shown.out.splitlines()
+    header, path, headings, *ranks = shown.out.splitlines()
     assert header == "two: nsys 2025.3.2.0, TP2, graphs off, 5 iterations (5 dropped), 0.100 ms [0.100, 0.100]"
+    assert path.startswith("  critical path, us: 100 = compute ")
     assert headings.split()[:4] == ["rank", "GPU", "iter", "ms"]
     assert [line.split()[:3] for line in ranks] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
     assert shown.err == ""

@@ -1,0 +1,86 @@
+"""Where the time of a decode iteration goes: on the path over ranks, in waiting for a straggler, and on the host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import causes, collectives, critical_path, hosts
+from analysis.causes import Law
+from analysis.collectives import Matched
+from analysis.iterations import Trace
+
+SITES_SHOWN = 5
+_HOST_COLUMNS = ("host_ms", "t_launch_us", "lead_us", "queue_median_launches", "queue_max_launches")
+_WAIT_COLUMNS = ("useful_ms", "wait_ms", "idle_plus_wait_ratio")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Account:
+    """The accounts of a trace as JSON-ready values: `trace` for all of it, `ranks` by rank."""
+
+    trace: Mapping[str, Any]
+    ranks: Mapping[int, Mapping[str, float | None]]
+
+
+def find(trace: Trace) -> Account:
+    """Draw up the accounts of a trace.
+
+    Parts that need what was not recorded (nodes of graphs, launch calls, all ranks) are None, never guessed.
+    """
+    law, matched = causes.law(trace), collectives.match(trace)
+    waited = collectives.waits(trace, matched)
+    path = critical_path.typical(critical_path.find(trace, causes.label(trace, law), matched))
+    return Account(
+        trace={
+            "critical_path_us": {name.removesuffix("_us"): rounded(value) for name, value in path.items()},
+            "launch_law": _law(law),
+            "collectives": _collectives(trace, matched, waited),
+            "slow_sites": _slow_sites(trace),
+        },
+        ranks=_ranks(matched, waited, hosts.measure(trace)),
+    )
+
+
+def rounded(value: Any) -> float | None:
+    """A number for JSON: None where there is none."""
+    return None if value is None or np.isnan(value) else round(float(value), 6)
+
+
+def _law(law: Law) -> dict[str, Any]:
+    return {
+        "lambda_us": {name: rounded(value / 1e3) for name, value in law.lambda_ns.items()},
+        "lag_us": {name: rounded(value / 1e3) for name, value in law.lag_ns.items()},
+        "delta_us": {name: rounded(value / 1e3) for name, value in law.delta_ns.items()},
+        "fit_ratio": rounded(law.fit_ratio),
+        "operations": int(law.operations),
+    }
+
+
+def _collectives(trace: Trace, matched: Matched, waited: pd.DataFrame) -> dict[str, Any]:
+    iter_ms = (trace.iterations["end_ns"] - trace.iterations["start_ns"]) / 1e6
+    skew = collectives.end_skew(matched)
+    return {
+        "disagreement": matched.disagreement,
+        "idle_plus_wait_spread_points": rounded(collectives.spread_points(waited, iter_ms)),
+        "end_skew_us": {"median": rounded(skew.median_us), "p99": rounded(skew.p99_us)},
+    }
+
+
+def _slow_sites(trace: Trace) -> list[dict[str, Any]]:
+    found = hosts.slow_sites(trace).head(SITES_SHOWN)
+    return [
+        {str(name): value if isinstance(value, str) else rounded(value) for name, value in row.items()}
+        for row in found[["before", "after", "per_iteration", "interval_us", "total_ms"]].to_dict("records")
+    ]
+
+
+def _ranks(matched: Matched, waited: pd.DataFrame, host: pd.DataFrame) -> dict[int, dict[str, float | None]]:
+    columns = waited.groupby("rank")[list(_WAIT_COLUMNS)].median()
+    columns = columns.join(host.groupby("rank")[list(_HOST_COLUMNS)].median())
+    columns = columns.join(collectives.stragglers(matched).set_index("rank")["straggler_ratio"])
+    return {
+        int(str(rank)): {str(name): rounded(value) for name, value in row.items()} for rank, row in columns.iterrows()
+    }
