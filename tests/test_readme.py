@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from analysis import evidence, report
+from analysis import report
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 PROBE = " *"
@@ -28,15 +29,27 @@ def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
     found = gathered.pairs[lambda row: (row["engine"] == engine) & (row["tp"] == tp) & (row["batch"] == 1)]
     own = found[found["made_by"] == "study.sweep"]
     pair = (own if len(own) else found).iloc[0]
-    ranks = evidence.rank_table(gathered.evidence)
-    ranks = ranks[(ranks["engine"] == engine) & (ranks["tp"] == tp) & (ranks["study"] == pair["study"])]
-    idlest = [ranks[ranks["graphs"] == graphs].sort_values("idle_ratio").iloc[-1] for graphs in ("off", "on")]
-    idle = " / ".join(f"{rank['idle_ratio']:.0%}" for rank in idlest)
-    launches = " / ".join(f"{rank['launches']:.0f}" for rank in idlest)
+    traces = {about["graphs"]: trace for about, trace in _traces(gathered) if _same(about, pair)}
+    off, on = traces["off"], traces["on"]
+    work = " / ".join(f"{_work_ms(trace):.2f}" for trace in (off, on))
+    waiting = " / ".join(f"{trace['critical_path_us']['launch_idle'] / 1e3:.2f}" for trace in (off, on))
+    launches = " / ".join(f"{max(rank['launches'] for rank in trace['ranks']):.0f}" for trace in (off, on))
     return (
         f"| {ENGINES[engine]} TP{tp}{'' if len(own) else PROBE} | {_interval(pair, 'off')} | {_interval(pair, 'on')} "
-        f"| {pair['gain_ratio']:.1f} | {pair['off_starts_count']} | {idle} | {launches} |"
+        f"| {pair['gain_ratio']:.1f} | {pair['off_starts_count']} | {launches} | {work} | {waiting} |"
     )
+
+
+def _traces(gathered: report.Gathered) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return [(dict(found.about), found.summary) for found in gathered.evidence if found.summary]
+
+
+def _same(about: dict[str, Any], pair: "pd.Series[float]") -> bool:
+    return all(about[key] == pair[key] for key in ("study", "engine", "tp"))
+
+
+def _work_ms(trace: dict[str, Any]) -> float:
+    return (trace["critical_path_us"]["compute"] + trace["critical_path_us"]["collective"]) / 1e3
 
 
 def _interval(pair: "pd.Series[float]", side: str) -> str:
