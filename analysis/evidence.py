@@ -29,6 +29,9 @@ RANK_COLUMNS = (
     "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
     "overlap_ratio",
 )  # fmt: skip
+PATH_COLUMNS = (
+    "wall_ms", "compute_ms", "collective_ms", "launch_idle_ms", "graph_gap_ms", "other_gap_ms", "residual_ms",
+)  # fmt: skip
 CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
 
 
@@ -129,6 +132,16 @@ def rank_table(found: Sequence[Evidence]) -> pd.DataFrame:
         ranks = one.summary["ranks"] if one.summary else [{}]
         rows += [common | _flat(rank) for rank in ranks]
     return pd.DataFrame(rows, columns=[*TRACE_KEYS, *RANK_COLUMNS, "proof", "reason"])
+
+
+def path_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """TRACE_KEYS and PATH_COLUMNS, the parts of the critical path in ms: a row a trace that proves its label."""
+    rows = []
+    for one in found:
+        path = one.summary["critical_path_us"] if one.summary and not one.doubts else {}
+        if path.get("wall") is not None:
+            rows.append(dict(one.about) | {f"{part}_ms": value / 1e3 for part, value in path.items()})
+    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *PATH_COLUMNS])
 
 
 def _flat(rank: dict[str, Any]) -> dict[str, Any]:

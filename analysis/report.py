@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from analysis import evidence, figures, headline, provenance, sections
 from analysis.errors import TraceError
-from analysis.plots import iteration_time, launch_gaps
+from analysis.plots import critical_path, iteration_time, launch_gaps
 from analysis.recordings import Study, open_study
 
 TITLE = "CUDA graphs off and on: decode iteration time"
@@ -126,6 +126,11 @@ def _figures(gathered: Gathered, out: Path) -> list[FigureView]:
         figure = launch_gaps.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Share of gaps up to x, a curve a rank; bold: the rank with the longest gaps."
         views.append(_save(figure, f"launch_gaps_{model}_b{batch}_{tracing}", alt, out))
+    for (model, batch, tracing), group in evidence.path_table(gathered.evidence).groupby(["model", "batch", "tracing"]):
+        title = f"{model}, batch {batch}: where a decode iteration goes ({tracing} tracing)"
+        figure = critical_path.draw(group, mark=gathered.mark, title=title)
+        alt = f"{title}. Critical path over all GPUs, graphs off (left bars) and on (right bars)."
+        views.append(_save(figure, f"critical_path_{model}_b{batch}_{tracing}", alt, out))
     return views
 
 
@@ -147,6 +152,7 @@ def _view(gathered: Gathered, drawn: list[FigureView]) -> dict[str, Any]:
         "caveats": _caveats(gathered),
         "figures": drawn,
         "ranks": sections.ranks(evidence.rank_table(gathered.evidence)),
+        "paths": sections.paths(evidence.path_table(gathered.evidence)),
         "overhead": sections.overhead(evidence.tracing_overhead(gathered.evidence, configurations)),
         "troubles": sections.troubles(gathered.studies, gathered.labels),
         "cases": [

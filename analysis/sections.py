@@ -92,6 +92,22 @@ def ranks(table: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
+def paths(table: pd.DataFrame) -> Table:
+    """Where the time goes: rows of evidence.path_table."""
+    names = ("wall", "compute", "collective", "launch_idle", "graph_gap", "other_gap", "residual")
+    rows = [
+        (*_trace(row), *(_number(row[f"{name}_ms"]) for name in names), _source(row))
+        for row in table.to_dict("records")
+    ]
+    return Table(
+        caption="Critical path over all GPUs, per traced decode iteration: the parts add up to the wall time. "
+        "Collectives count with their own time, not with the waiting of those who arrive early",
+        columns=(*TRACE_HEADINGS, "wall (ms)", "compute (ms)", "collectives (ms)", "waiting for launches (ms)",
+                 "gaps in graphs (ms)", "other gaps (ms)", "residual (ms)", "source"),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
 def overhead(table: pd.DataFrame) -> Table:
     """What tracing costs: rows of evidence.tracing_overhead."""
     rows = []

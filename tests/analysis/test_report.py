@@ -62,7 +62,8 @@ def test_the_report_is_a_page_a_summary_figures_and_tables(shared):
     names = {str(path.relative_to(page.parent)) for path in page.parent.rglob("*") if path.is_file()}
     assert names == {
         "report.html", "report.md", "samples.csv", "traces.csv", "cases.csv", "headline.csv",
-        "figures/iteration_time_llama3-8b_b1.png", "figures/launch_gaps_llama3-8b_b1_node.png",
+        "figures/iteration_time_llama3-8b_b1.png", "figures/critical_path_llama3-8b_b1_node.png",
+        "figures/launch_gaps_llama3-8b_b1_node.png",
     }  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def test_the_page_needs_no_network(shared):
 
 def test_the_embedded_figures_are_whole_and_described(shared):
     images = [attrs for tag, attrs in Page(shared[1].read_text()).tags if tag == "img"]
-    assert len(images) == 2
+    assert len(images) == 3
     assert all(image["alt"].startswith("llama3-8b, batch 1:") for image in images)
     for image in images:
         assert ET.fromstring(b64decode(image["src"].partition(",")[2])).tag.endswith("svg")

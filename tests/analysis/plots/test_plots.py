@@ -32,6 +32,7 @@ COLUMNS = {
     "tpot_ms": [8.0 + index for index in range(16)],
     "gap_us": [0.0, 20.0] * 8,
     "share_ratio": [0.0, 1.0] * 8,
+    **{f"{part}_ms": [1.0, 2.0] * 8 for part in ("compute", "collective", "launch_idle", "graph_gap", "other_gap")},
 }
 
 
@@ -46,7 +47,7 @@ def frame(module):
 
 
 def test_the_folder_holds_figures():
-    assert {"iteration_time", "launch_gaps"} <= set(NAMES)
+    assert {"critical_path", "iteration_time", "launch_gaps"} <= set(NAMES)
 
 
 def test_every_axis_is_labelled_with_its_unit(module, frame):

@@ -1,0 +1,33 @@
+import pandas as pd
+
+from analysis.plots.critical_path import PARTS, draw
+
+
+def path(graphs, waiting_ms, *, made_by="study.sweep", study="here", tp=1):
+    parts = dict.fromkeys(PARTS, 1.0) | {"launch_idle_ms": waiting_ms}
+    return {"graphs": graphs, "made_by": made_by, "study": study, "tp": tp, "engine": "vllm", **parts}
+
+
+def outlines(figure):
+    """The height of each whole bar, in order of drawing."""
+    return [patch.get_height() for patch in figure.axes[0].patches if not patch.get_fill()]
+
+
+def test_the_parts_of_a_bar_stack_up_to_the_whole_iteration():
+    assert outlines(draw(pd.DataFrame([path("off", 6.0), path("on", 0.0)]), mark="m")) == [10.0, 4.0]
+
+
+def test_both_bars_of_a_size_come_from_one_source_the_sweep_before_others():
+    probe = path("off", 50.0, made_by="probe script", study="a")
+    figure = draw(pd.DataFrame([probe, path("off", 6.0, study="z"), path("on", 0.0, study="z")]), mark="m")
+    assert outlines(figure) == [10.0, 4.0]
+    assert figure.axes[0].get_title() == "vLLM"
+
+
+def test_a_size_that_something_else_recorded_is_named():
+    figure = draw(pd.DataFrame([path("on", 0.0, made_by="probe script", study="a", tp=8)]), mark="m")
+    assert figure.axes[0].get_title() == "vLLM\nTP8: a, probe script"
+
+
+def test_a_half_that_was_not_traced_is_an_empty_bar():
+    assert outlines(draw(pd.DataFrame([path("on", 0.0)]), mark="m")) == [0.0, 4.0]
