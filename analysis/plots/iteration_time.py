@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
@@ -96,17 +97,22 @@ def _time_axis(panel: Axes, times_ms: Any) -> None:
 
 
 def _legend(figure: Figure, sources: dict[tuple[str, str], str]) -> None:
-    handles = [
+    """What the lines are, and where several sources are shown, the two markers of each."""
+    handles: list[Any] = [
         Line2D([], [], color=style["color"], linestyle=style["linestyle"], marker=style["marker"], label=style["label"])
         for style in STYLES.values()
     ]
+    labels = [str(style["label"]) for style in STYLES.values()]
     for index, ((_, made_by), label) in enumerate(sources.items()):
         if len(sources) > 1 or made_by != SWEEP:
             face = "#666666" if made_by == SWEEP else "white"
-            shape: dict[str, Any] = {"linestyle": "none", "marker": _MARKERS["on"][index % 3], "markerfacecolor": face}
-            handles.append(Line2D([], [], markeredgecolor="#444444", label=label, **shape))
+            shape: dict[str, Any] = {"linestyle": "none", "markeredgecolor": "#444444", "markerfacecolor": face}
+            handles.append(tuple(Line2D([], [], marker=_MARKERS[graphs][index % 3], **shape) for graphs in STYLES))
+            labels.append(label)
     figure.legend(
         handles=handles,
+        labels=labels,
+        handler_map={tuple: HandlerTuple(ndivide=None)},
         loc="upper center",
         bbox_to_anchor=(0.5, 0.945),
         ncols=2 if len(handles) > 2 else 4,
