@@ -4,8 +4,9 @@ import csv
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -50,6 +51,20 @@ class Attempt:
         now_s = time.time() if at_s is None else at_s
         self.phases_s[self.phase] = round(self.phases_s.get(self.phase, 0.0) + now_s - self.phase_since_s, 3)
         self.phase, self.phase_since_s = phase, now_s
+
+
+@contextmanager
+def in_one_piece() -> Iterator[None]:
+    """Hold signals that would stop the study back until the block is done, then interrupt if any came."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if any(before[signal.Signals(number)] != signal.SIG_IGN for number in came):
+        raise KeyboardInterrupt
 
 
 class Runner:
@@ -109,14 +124,12 @@ class Runner:
         go = folder / "go" if held else None
         command = commands.run(case, tools=self._tools, model=self._models[case.model], folder=folder, gpus=gpus, go=go)
         self._progress.phase(case, "starting")
-        child = Child(
-            command.argv,
-            env={**os.environ, **command.env},
-            log=folder / "engine.log",
-            events=folder / "events.jsonl",
-        )
+        env = {**os.environ, **command.env}
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._running.append(Attempt(case=case, folder=folder, command=command, go=go, child=child, started_utc=now))
+        with in_one_piece():  # a process that was started and not noted would outlive an interrupt
+            child = Child(command.argv, env=env, log=folder / "engine.log", events=folder / "events.jsonl")
+            attempt = Attempt(case=case, folder=folder, command=command, go=go, child=child, started_utc=now)
+            self._running.append(attempt)
 
     def _follow(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> None:
         attempt.heard_s = time.monotonic()  # while others of its wave were followed, nobody listened
