@@ -24,7 +24,7 @@ import pandas as pd
 from analysis import allowed, columns, joins, store
 from analysis.columns import Stored
 from analysis.errors import TraceError
-from analysis.extract import COPY, GRAPH, KERNEL, LEFT_OUT, NVTX, QUERIES, RUNTIME, SET, api_name
+from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, QUERIES, RUNTIME, SET, api_name
 from analysis.intervals import Mask
 from analysis.store import Export
 
@@ -165,7 +165,7 @@ def _pack_descriptions(source: Export, database: sqlite3.Connection) -> None:
         (*row[:3], allowed.hashed(row[3])) for row in source.texts("TARGET_INFO_CUDA_DEVICE", allowed.CUDA_DEVICE)
     ]
     _write(database, "TARGET_INFO_CUDA_DEVICE", allowed.CUDA_DEVICE, devices)
-    exported = source.texts("META_DATA_EXPORT", ("name", "value"))
+    exported = [row for table in EXPORTED_BY for row in source.texts(table, ("name", "value"))]
     kept = [(name, value) for name, value in exported if allowed.plain_export_setting(name, value)]
     _write(database, "META_DATA_EXPORT", ("name", "value"), kept)
     days = [re.match(r"\d{4}-\d\d-\d\d", time or "") for (time,) in source.texts(_START, ("utcTime",))]

@@ -23,6 +23,8 @@ GRAPH = "CUPTI_ACTIVITY_KIND_GRAPH_TRACE"
 RUNTIME = "CUPTI_ACTIVITY_KIND_RUNTIME"
 NVTX = "NVTX_EVENTS"
 LEFT_OUT = "LEFT_OUT"
+# Which nsys and schema it was; the second is the name in 2022.
+EXPORTED_BY = ("META_DATA_EXPORT", "EXPORT_META_DATA")
 
 # Calls that only ask: they start nothing on a GPU, are nested in launches, and are most rows of an eager trace.
 QUERIES = frozenset(
@@ -257,7 +259,7 @@ def _left_out(source: Source) -> pd.DataFrame:
 
 
 def _version(source: Source) -> str:
-    found = {row[0]: row[1] for row in source.texts("META_DATA_EXPORT", ("name", "value"))}
+    found = {row[0]: row[1] for table in EXPORTED_BY for row in source.texts(table, ("name", "value"))}
     return found.get("EXPORT_PRODUCT_VERSION") or "unknown"
 
 
