@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis import columns
+from analysis import bulk, columns
 from analysis.errors import TraceError
 from analysis.intervals import Mask
 
@@ -47,6 +46,7 @@ class Source(Protocol):
 class Export:
     """nsys's own tables."""
 
+    path: Path
     database: sqlite3.Connection
 
     def columns(self, table: str) -> frozenset[str]:
@@ -61,17 +61,17 @@ class Export:
         if not present:
             return {name: np.empty(0, np.int64) for name in wanted}
         terms = [f'COALESCE("{name}", {null})' if name in present else str(null) for name, null in wanted.items()]
-        where = ""
+        condition = "1"
         if excluding:
-            where = f' WHERE "{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
-        rows = self.database.execute(f'SELECT {", ".join(terms)} FROM "{table}"{where}')
+            condition = f'"{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
+        rows = self.database.execute(f'SELECT MIN(rowid), MAX(rowid) FROM "{table}"').fetchone()
+        if rows[0] is None:
+            return {name: np.empty(0, np.int64) for name in wanted}
         try:
-            values = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, len(terms))
-        except (TypeError, ValueError) as error:
-            raise TraceError(
-                f"table {table} has a value that is not an integer ({error}); export the report again"
-            ) from error
-        return {name: np.ascontiguousarray(values[:, at]) for at, name in enumerate(wanted)}
+            values = bulk.integers(_uri(self.path), table, terms, condition, rows)
+        except bulk.ERRORS as error:
+            raise sqlite3.DatabaseError(str(error).splitlines()[0]) from error
+        return dict(zip(wanted, values, strict=True))
 
     def texts(self, table: str, wanted: tuple[str, ...]) -> list[tuple[str | None, ...]]:
         """Read columns of a small table as text, None for NULL."""
@@ -119,7 +119,7 @@ class Recording:
 def opened(path: Path) -> Iterator[Source]:
     """Open a trace for reading; raises TraceError where it is not one or is damaged."""
     with as_sqlite(path) as plain, connected(plain, shown=path) as database:
-        export = Export(database=database)
+        export = Export(path=plain, database=database)
         packed = bool(export.columns(columns.TABLE))
         yield Recording(database=database, small=export) if packed else export
 
@@ -127,8 +127,7 @@ def opened(path: Path) -> Iterator[Source]:
 @contextmanager
 def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
     """Open SQLite so that nothing is written beside the file; its errors become TraceErrors about `shown`."""
-    # immutable: without it SQLite may create -journal, -wal or -shm files in the user's folder.
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    database = sqlite3.connect(_uri(path), uri=True)
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         yield database
@@ -136,6 +135,11 @@ def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
         raise TraceError(f"{shown}: SQLite cannot read it ({error}); the file is damaged or cut short") from error
     finally:
         database.close()
+
+
+def _uri(path: Path) -> str:
+    # immutable: without it SQLite may create -journal, -wal or -shm files in the user's folder.
+    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
 @contextmanager
