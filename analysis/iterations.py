@@ -1,16 +1,20 @@
 """What one decode iteration is, found from what the GPUs ran; no engine, NVTX range or API call is relied on.
 
 On its busiest stream a decoding rank runs the same operations again and again. The smallest stretch that returns as a
-whole is one iteration; an operation that occurs once in it, the anchor, marks where it ends.
+whole is one iteration; an operation that occurs once in it, the anchor, marks where it ends. Where the batch changes
+or prefill comes between, nothing returns so regularly: anchors.py then finds the steps. What each step was is told in
+steps.py; the iterations are those that decode, of one batch.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from analysis import tables
+from analysis import anchors, steps, tables
+from analysis.anchors import Anchor
 from analysis.errors import TraceError
 from analysis.extract import Activity
 from analysis.intervals import Ints, Mask, latest_end_before
@@ -23,6 +27,14 @@ _ALIKE_LEAST = 0.8
 # Profiler start and prefill end within the first four; the first rank to stop ends the capture for all.
 _DROPPED_FIRST, _DROPPED_LAST = 4, 1
 _WHY_DROPPED = "profiler start and prefill (first 4), end of the capture (last 1)"
+_WORDS = {
+    "prefill": "prefill",
+    "mixed": "of prefill and decode at once",
+    "other": "of a kind that cannot be told",
+    steps.BATCH: "of another batch size",
+    steps.GRAPHS: "with another number of graph launches",
+    steps.UNUSUAL: "that ran other operations than the rest",
+}
 # The share of a decode step's operations that may differ from the others': a growing context changes the grids of
 # attention (7 % of the operations), another number of requests those of all but the matrix products (over 30 %).
 _UNUSUAL = 0.2
@@ -43,6 +55,8 @@ class Trace:
     ranks: pd.DataFrame
     operations: pd.DataFrame
     iterations: pd.DataFrame
+    steps: pd.DataFrame
+    """All steps of the capture, in the columns of steps.STEPS."""
     anchor: str
     period_operations: int
     match_ratio: float
@@ -64,29 +78,96 @@ class Trace:
 
 
 def find(activity: Activity) -> Trace:
-    """Cut the activity into decode iterations, the same on all ranks; raises TraceError where that cannot be done."""
+    """Cut the activity into steps, the same on all ranks, and keep the steady decode iterations of one batch.
+
+    Raises TraceError where no steps are found, or none of them is known to be such an iteration.
+    """
     operations = activity.operations
-    stream = _busiest(operations)
     lead = int(activity.ranks["operations"].to_numpy().argmax())
-    tokens = stream.loc[stream["rank"] == lead, "signature"].to_numpy(np.int64)
-    lag, match = _period(tokens, activity)
-    anchor = _anchor(stream, lead, lag, activity)
-    ends = stream[stream["signature"] == anchor].groupby("rank")["end_ns"].apply(np.array)
-    bounds = _aligned(ends, activity)
-    kept, why = _steady(operations, bounds, activity)
-    iterations = _iterations(bounds, kept)
-    row = activity.signatures.iloc[anchor]
+    cut = _cut(activity, lead)
+    kinds = steps.classify(activity, lead, cut.bounds[lead])
+    kept, why = _steady(operations, cut.bounds, kinds, activity)
+    found = _iterations(cut.bounds, kept)
+    row = activity.signatures.iloc[_most_often(operations, lead, cut, kept)]
     return Trace(
         activity=activity,
         ranks=activity.ranks,
-        operations=operations.assign(iteration=_iteration_of(operations, bounds, kept)),
-        iterations=tables.conform(iterations, tables.ITERATIONS, "iterations"),
+        operations=operations.assign(iteration=_iteration_of(operations, cut.bounds, kept)),
+        iterations=tables.conform(found, tables.ITERATIONS, "iterations"),
+        steps=tables.conform(kinds.assign(kept=kept, why=why), steps.STEPS, "steps"),
         anchor=f"{row['name']} {row['grid']} {row['block']}".strip(),
-        period_operations=lag,
-        match_ratio=match,
-        dropped=bounds.shape[1] - 1 - int(kept.sum()),
-        why_dropped=why,
+        period_operations=cut.period_operations,
+        match_ratio=cut.match_ratio,
+        dropped=len(kept) - int(kept.sum()),
+        why_dropped=_why_dropped(why),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """The capture in steps: the anchor's signatures, and when it ends, ranks by steps and one more."""
+
+    bounds: Ints
+    signatures: Ints
+    period_operations: int
+    match_ratio: float
+
+
+def _cut(activity: Activity, lead: int) -> _Cut:
+    """By what returns regularly, unless something samples and does so more than once, or less, from bound to bound."""
+    names = anchors.names(activity, lead)
+    sampler = anchors.sampler(names)
+    try:
+        regular = _regular(activity, lead)
+    except TraceError:
+        sampler = sampler or anchors.once(names)
+        if sampler is None:
+            raise
+        return _served(activity, lead, sampler)
+    sampled = anchors.samplings(names)
+    if sampler is not None:
+        ends = _ends(activity, sampler.signatures)[lead]
+        if (np.diff(np.searchsorted(ends, regular.bounds[lead], side="right"))[1:] != 1).any():
+            return _served(activity, lead, sampler)
+    elif sampled is not None and 2 * sampled < regular.bounds.shape[1]:
+        raise TraceError(
+            f"{activity.path}: no decode iterations: what returns, {regular.bounds.shape[1]} times, is a part of one "
+            f"step, such as a layer: only {sampled} sampled a token; {RECORD_MORE}"
+        )
+    return regular
+
+
+def _regular(activity: Activity, lead: int) -> _Cut:
+    stream = _busiest(activity.operations)
+    tokens = stream.loc[stream["rank"] == lead, "signature"].to_numpy(np.int64)
+    lag, match = _period(tokens, activity)
+    signatures = np.array([_anchor(stream, lead, lag, activity)])
+    ends = stream[stream["signature"] == signatures[0]].groupby("rank")["end_ns"].apply(np.array)
+    return _Cut(bounds=_aligned(ends, activity), signatures=signatures, period_operations=lag, match_ratio=match)
+
+
+def _served(activity: Activity, lead: int, anchor: Anchor) -> _Cut:
+    bounds = _aligned(_ends(activity, anchor.signatures), activity)
+    operations = activity.operations
+    ends = operations.loc[operations["rank"] == lead, "end_ns"].to_numpy(np.int64)
+    between = np.bincount(np.searchsorted(bounds[lead], ends))[1:]
+    period = int(np.median(between[: bounds.shape[1] - 1]))
+    return _Cut(bounds=bounds, signatures=anchor.signatures, period_operations=period, match_ratio=anchor.forward_ratio)
+
+
+def _ends(activity: Activity, signatures: Ints) -> "pd.Series[Any]":
+    """When operations of these signatures end, an array for each rank, in order."""
+    operations = activity.operations[np.isin(activity.operations["signature"].to_numpy(np.int64), signatures)]
+    return operations.sort_values("end_ns").groupby("rank")["end_ns"].apply(np.array)
+
+
+def _most_often(operations: pd.DataFrame, lead: int, cut: _Cut, kept: Mask) -> int:
+    """The signature of the anchor at the end of most kept iterations."""
+    if len(cut.signatures) == 1:
+        return int(cut.signatures[0])
+    mine = operations[(operations["rank"] == lead) & operations["signature"].isin(cut.signatures)]
+    closes = mine[mine["end_ns"].isin(cut.bounds[lead][1:][kept])]
+    return int(closes["signature"].mode().iloc[0])
 
 
 def _busiest(operations: pd.DataFrame) -> pd.DataFrame:
@@ -201,20 +282,44 @@ def _nearest(times: Ints, reference: Ints) -> Ints:
     return min(runs, key=lambda run: float(np.median(np.abs(run - reference))))
 
 
-def _steady(operations: pd.DataFrame, bounds: Ints, activity: Activity) -> tuple[Mask, str]:
-    """Which intervals between bounds are kept, and why the others are not."""
-    inner = np.ones(bounds.shape[1] - 1, dtype=bool)
-    number = _iteration_of(operations, bounds, inner)
-    inner[:_DROPPED_FIRST], inner[-_DROPPED_LAST:] = False, False
-    like = np.ones(len(inner), dtype=bool)
+def _steady(
+    operations: pd.DataFrame, bounds: Ints, kinds: pd.DataFrame, activity: Activity
+) -> tuple[Mask, "npt.NDArray[np.object_]"]:
+    """Which intervals between bounds are kept, and of each other one the key of steps.REASONS."""
+    why = steps.alike(kinds, first=_DROPPED_FIRST, last=_DROPPED_LAST)
+    kept = why == ""
+    if not kept.any():
+        raise TraceError(_nothing_kept(kinds, why, activity))
+    number = _iteration_of(operations, bounds, np.ones(len(kept), dtype=bool))
+    like = kept.copy()
     for rank in activity.ranks["rank"]:
         mine = ((operations["rank"] == rank) & (number > 0)).to_numpy(bool)
-        counts = _counts(number[mine] - 1, operations["signature"].to_numpy(np.int64)[mine], len(inner))
-        usual = np.median(counts[inner], axis=0)
+        counts = _counts(number[mine] - 1, operations["signature"].to_numpy(np.int64)[mine], len(kept))
+        usual = np.median(counts[kept], axis=0)
         unusual = np.abs(counts - usual).sum(axis=1) / (counts + usual).sum(axis=1)
         like &= unusual <= _UNUSUAL
-    odd = int((inner & ~like).sum())
-    return inner & like, _WHY_DROPPED + (f", {odd} that ran other operations than the rest" if odd else "")
+    why[kept & ~like] = steps.UNUSUAL
+    return like, why
+
+
+def _nothing_kept(kinds: pd.DataFrame, why: "npt.NDArray[np.object_]", activity: Activity) -> str:
+    """What the capture holds in place of steady decode iterations, and what to record."""
+    seen = ", ".join(f"{n} {kind}" for kind in steps.KINDS if (n := int((kinds["kind"] == kind).sum())))
+    what = f"{activity.path}: no steady decode iterations: of {len(kinds)} steps ({seen}) none is kept"
+    if not (kinds["kind"] == "decode").any():
+        told = (
+            "" if (kinds["kind"] == "prefill").any() else "; kernels for norms and for sampling tell how many rows ran"
+        )
+        return f"{what}, none decodes only{told}; {RECORD_MORE}, after the prefill"
+    return f"{what} ({_why_dropped(why)}); {RECORD_MORE}"
+
+
+def _why_dropped(why: "npt.NDArray[np.object_]") -> str:
+    """The reasons in words; those that hold within the capture with how many steps each dropped there."""
+    inner = why[_DROPPED_FIRST:-_DROPPED_LAST]
+    found = {reason: int((inner == reason).sum()) for reason in steps.REASONS}
+    odd = [f"{n} {_WORDS[reason]}" for reason, n in found.items() if n and reason in _WORDS]
+    return ", ".join([_WHY_DROPPED, *odd])
 
 
 def _iteration_of(operations: pd.DataFrame, bounds: Ints, kept: Mask) -> Ints:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, extract, iterations
+from analysis import account, extract, iterations, steps
 from analysis.account import rounded
 from analysis.iterations import Trace
 from analysis.measure import measure
@@ -38,17 +38,18 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "nsys_version": trace.activity.nsys_version,
         "gpus": [str(gpu) for gpu in trace.ranks["gpu_name"]],
         "tp": len(trace.ranks),
-        "graphs": _graphs(wide["graph_launches"]),
+        "graphs": _graphs(pd.concat([wide["graph_launches"], steps.other_graph_launches(trace)])),
         "graph_tracing": trace.activity.graph_tracing,
         "iterations": len(per_step),
         "settling_iterations": settling(per_step.to_numpy(np.float64)),
         "dropped": {"count": trace.dropped, "reason": trace.why_dropped},
+        "steps": steps.counts(trace),
         "anchor": trace.anchor,
         "unjoined_operations": int((trace.operations["call"] < 0).sum()),
         "iter_ms": _spread(per_step),
         **accounts.trace,
         "ranks": [
-            {**_rank(row, wide.loc[[row.rank]], found), **accounts.ranks[int(str(row.rank))]}
+            {**_rank(row, wide.loc[[row.rank]], found, trace), **accounts.ranks[int(str(row.rank))]}
             for row in trace.ranks.itertuples()
         ],
     }
@@ -81,8 +82,9 @@ def _graphs(launches: "pd.Series[float]") -> str:
     return "mixed" if (launches > 0).any() else "off"
 
 
-def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame) -> dict[str, Any]:
+def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame, trace: Trace) -> dict[str, Any]:
     mine = found.loc[found["rank"] == row.rank, "gap_us"]
+    graph_launches = pd.concat([wide["graph_launches"], steps.other_graph_launches(trace)])
     median = wide.median()
     return {
         "rank": int(row.rank),
@@ -97,7 +99,7 @@ def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame) -> dict[str, Any]:
         "operations": rounded(median["operations"]),
         "launches": rounded(median["launches"]),
         "graph_launches": rounded(median["graph_launches"]),
-        "graph_launches_range": [rounded(wide["graph_launches"].min()), rounded(wide["graph_launches"].max())],
+        "graph_launches_range": [rounded(graph_launches.min()), rounded(graph_launches.max())],
         "launch_call_us": rounded(median["launch_call_us"]),
     }
 
