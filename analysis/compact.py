@@ -128,13 +128,12 @@ def _without_queries(
     data = tables[RUNTIME]
     rows = pd.DataFrame({name: data[name].values for name in ("start", "end", "globalTid", "correlationId", "nameId")})
     rows["name"] = rows["nameId"].map({number: api_name(value) for number, value in strings.items()})
-    calls = pd.DataFrame({"global_pid": rows["globalTid"] & ~0xFFFFFF, "correlation": rows["correlationId"]})
-    started = [
-        pd.DataFrame({"global_pid": table["globalPid"].values, "correlation": table["correlationId"].values})
-        for name, table in tables.items()
-        if name in {KERNEL, COPY, SET, GRAPH}
-    ]
-    alone = joins.launching(calls, pd.concat(started)) < 0 if started else np.ones(len(rows), dtype=bool)
+    started = [data for name, data in tables.items() if name in {KERNEL, COPY, SET, GRAPH}]
+    pids, ids = (
+        np.concatenate([np.empty(0, np.int64), *(table[name].values for table in started)])
+        for name in ("globalPid", "correlationId")
+    )
+    alone = joins.launching(pids, ids, rows["globalTid"].to_numpy() & ~0xFFFFFF, rows["correlationId"].to_numpy()) < 0
     dropped = rows["name"].isin(QUERIES).to_numpy(bool) & alone
     gone = rows[dropped]
     by_name = (gone["end"] - gone["start"]).groupby(gone["name"]).agg(["size", "sum"])

@@ -14,7 +14,11 @@ import pandas as pd
 
 from analysis import joins, store, tables
 from analysis.errors import TraceError
-from analysis.store import Ints, Source
+from analysis.intervals import NEVER, Ints, latest_end_before
+from analysis.store import Source
+from analysis.threads import side_by_side
+
+Columns = dict[str, Ints]
 
 KERNEL = "CUPTI_ACTIVITY_KIND_KERNEL"
 COPY = "CUPTI_ACTIVITY_KIND_MEMCPY"
@@ -82,23 +86,22 @@ def read(path: Path) -> Activity:
     path = Path(path)
     with store.opened(path) as source:
         strings = {int(number or 0): value or "" for number, value in source.texts("StringIds", ("id", "value"))}
-        found = pd.concat([_kernels(source), _copies(source), _sets(source), _graphs(source)], ignore_index=True)
-        _expect_cuda(path, source, found)
+        found = _stacked([_kernels(source), _copies(source), _sets(source), _graphs(source)])
+        _expect_cuda(path, source, len(found["start_ns"]))
         ranks, owner = _ranks(source, found)
-        operations = found.assign(rank=owner)[owner >= 0].sort_values(["rank", "start_ns", "end_ns"], kind="stable")
-        operations, signatures = joins.signed(operations, strings)
+        operations, signatures = _operations(found, owner, strings)
         calls = _calls(source, strings, ranks)
-        operations["call"] = joins.launching(operations, calls)
+        operations["call"] = _launching(operations, calls)
         return Activity(
             path=path,
             nsys_version=_version(source),
             ranks=tables.conform(ranks, tables.RANKS, "ranks"),
             signatures=tables.conform(signatures, tables.SIGNATURES, "signatures"),
-            operations=tables.conform(operations, tables.OPERATIONS, "operations"),
+            operations=tables.conform(pd.DataFrame(operations, copy=False), tables.OPERATIONS, "operations"),
             calls=tables.conform(calls, tables.CALLS, "calls"),
             ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
-            graph_tracing=_graph_tracing(operations, calls),
+            graph_tracing=_graph_tracing(signatures, operations, calls),
             stray_operations=int((owner < 0).sum()),
         )
 
@@ -108,25 +111,26 @@ def api_name(name: str) -> str:
     return _VERSION.sub("", name)
 
 
-def _kernels(source: Source) -> pd.DataFrame:
+def _kernels(source: Source) -> Columns:
     return _placed(source, KERNEL, "kernel", "demangledName", dict.fromkeys(joins.SHAPE, 1))
 
 
-def _copies(source: Source) -> pd.DataFrame:
+def _copies(source: Source) -> Columns:
     return _placed(source, COPY, "copy", "copyKind", {})
 
 
-def _sets(source: Source) -> pd.DataFrame:
+def _sets(source: Source) -> Columns:
     return _placed(source, SET, "set", "memKind", {})
 
 
-def _graphs(source: Source) -> pd.DataFrame:
+def _graphs(source: Source) -> Columns:
     graphs = _placed(source, GRAPH, "graph", "graphExecId", {})
     # CUPTI gives 0 for both times where it could not collect them.
-    return graphs[(graphs["start_ns"] != 0) | (graphs["end_ns"] != 0)]
+    timed = (graphs["start_ns"] != 0) | (graphs["end_ns"] != 0)
+    return {name: column[timed] for name, column in graphs.items()}
 
 
-def _placed(source: Source, table: str, kind: str, name: str, shape: Mapping[str, int]) -> pd.DataFrame:
+def _placed(source: Source, table: str, kind: str, name: str, shape: Mapping[str, int]) -> Columns:
     """Rows of an activity table in the columns that all GPU operations share; `what` is the id that `name` gives."""
     present = source.columns(table)
     needed = {"start", "end", "deviceId", "streamId", "correlationId", "globalPid"}
@@ -136,27 +140,51 @@ def _placed(source: Source, table: str, kind: str, name: str, shape: Mapping[str
             "export the report again with nsys 2022.4 or later"
         )
     values = source.integers(table, {"start": 0, "end": 0, **_PLACE, name: -1, **shape})
-    frame = pd.DataFrame(
-        {
-            "start_ns": values["start"],
-            "end_ns": values["end"],
-            "global_pid": values["globalPid"],
-            "process_device": values["deviceId"],
-            "stream": values["streamId"],
-            "correlation": values["correlationId"],
-            "graph_node": values["graphNodeId"],
-            "kind": np.full(len(values["start"]), tables.KINDS.index(kind)),
-            "what": values[name],
-        }
-    )
-    return frame.assign(**{side: values.get(side, np.zeros(len(frame), np.int64)) for side in joins.SHAPE})
+    rows = len(values["start"])
+    return {
+        "start_ns": values["start"],
+        "end_ns": values["end"],
+        "global_pid": values["globalPid"],
+        "process_device": values["deviceId"],
+        "stream": values["streamId"],
+        "correlation": values["correlationId"],
+        "graph_node": values["graphNodeId"],
+        "kind": np.full(rows, tables.KINDS.index(kind)),
+        "what": values[name],
+        **{side: values[side] if side in values else np.zeros(rows, np.int64) for side in joins.SHAPE},
+    }
 
 
-def _expect_cuda(path: Path, source: Source, operations: pd.DataFrame) -> None:
+def _stacked(parts: list[Columns]) -> Columns:
+    """The rows of all parts; a part lets go of each column as it is copied."""
+    filled = [part for part in parts if len(part["start_ns"])]
+    if len(filled) < 2:
+        return (filled or parts)[0]
+    return {name: np.concatenate([part.pop(name) for part in filled]) for name in tuple(parts[0])}
+
+
+def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tuple[Columns, pd.DataFrame]:
+    """The operations of the ranks, rank by rank in order of start, and their signatures."""
+    order, bounds = joins.in_order(owner, found["start_ns"], found["end_ns"])
+    ranks = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    signature, signatures = joins.signed(found, order, ranks, strings)
+    names = ("global_pid", "correlation", "stream", "start_ns", "end_ns", "graph_node")
+    columns = dict(zip(names, side_by_side(lambda name: found[name][order], names), strict=True))
+    latest_ns, first = latest_end_before(ranks, columns["end_ns"])
+    latest_ns[first] = NEVER
+    return {"rank": ranks, "signature": signature, "latest_end_ns": latest_ns, **columns}, signatures
+
+
+def _launching(operations: Columns, calls: pd.DataFrame) -> Ints:
+    pids, ids = (calls[name].to_numpy(np.int64) for name in ("global_pid", "correlation"))
+    return joins.launching(pids, ids, operations["global_pid"], operations["correlation"])
+
+
+def _expect_cuda(path: Path, source: Source, operations: int) -> None:
     runtime = bool(source.columns(RUNTIME))
-    if len(operations) and runtime:
+    if operations and runtime:
         return
-    if len(operations):
+    if operations:
         found, option = f"GPU operations but no CUDA calls ({RUNTIME} is absent)", "--trace=cuda,nvtx"
     elif runtime:
         found = f"CUDA calls but no GPU operation ({KERNEL} and {GRAPH} are absent or empty)"
@@ -167,16 +195,16 @@ def _expect_cuda(path: Path, source: Source, operations: pd.DataFrame) -> None:
     raise TraceError(f"{path}: {found}; record it with: nsys profile {option}")
 
 
-def _ranks(source: Source, operations: pd.DataFrame) -> tuple[pd.DataFrame, Ints]:
+def _ranks(source: Source, operations: Columns) -> tuple[pd.DataFrame, Ints]:
     """The ranks in the order of their GPUs, and the rank of every operation, -1 for what belongs to none."""
     keys = ["global_pid", "process_device"]
-    group = operations.groupby(keys, sort=True).ngroup().to_numpy(np.int64)
-    found = operations.groupby(keys, sort=True).size().rename("operations").reset_index()
-    found["group"] = np.arange(len(found))
+    group, first = joins.numbered([operations[key] for key in keys])
+    found = pd.DataFrame({key: operations[key][first] for key in keys})
+    found = found.assign(group=np.arange(len(found)), operations=np.bincount(group))
     found = found[found["operations"] >= _RANK_SHARE * found["operations"].max()]
     found = found.merge(_devices(source, found), on=keys, how="left", validate="one_to_one")
     found = found.sort_values(["device", "process_device", "global_pid"]).assign(rank=np.arange(len(found)))
-    owner = np.full(group.max() + 1, -1, np.int64)
+    owner = np.full(len(first), -1, np.int64)
     owner[found["group"].to_numpy()] = found["rank"].to_numpy()
     return found, owner[group]
 
@@ -207,23 +235,26 @@ def _calls(source: Source, strings: Mapping[int, str], ranks: pd.DataFrame) -> p
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
     values = source.integers(RUNTIME, wanted, excluding=("nameId", queries))
-    order = np.lexsort((-values["end"], values["start"], values["globalTid"]))
-    values = {name: column[order] for name, column in values.items()}
-    pids = values["globalTid"] & ~np.int64(0xFFFFFF)
+    thread, thread_ids = pd.factorize(values["globalTid"], sort=True)
+    order, bounds = joins.in_order(thread, values["start"], -values["end"])
+    pids, calls = thread_ids & ~np.int64(0xFFFFFF), np.diff(bounds)
     name_code, name_ids = pd.factorize(values["nameId"])
     names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
+    name_code = name_code[order]
+    starts_ns, ends_ns, ids = side_by_side(lambda name: values[name][order], ("start", "end", "correlationId"))
     return pd.DataFrame(
         {
-            "rank": joins.rank_of_process(pids, ranks),
-            "global_pid": pids,
-            "thread": values["globalTid"],
-            "start_ns": values["start"],
-            "end_ns": values["end"],
-            "correlation": values["correlationId"],
+            "rank": np.repeat(joins.rank_of_process(pids, ranks), calls),
+            "global_pid": np.repeat(pids, calls),
+            "thread": np.repeat(thread_ids, calls),
+            "start_ns": starts_ns,
+            "end_ns": ends_ns,
+            "correlation": ids,
             "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
             "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
-            "outermost": joins.outermost(values["globalTid"], values["start"], values["end"]),
-        }
+            "outermost": joins.outermost(np.repeat(np.arange(len(calls)), calls), starts_ns, ends_ns),
+        },
+        copy=False,
     )
 
 
@@ -263,8 +294,8 @@ def _version(source: Source) -> str:
     return found.get("EXPORT_PRODUCT_VERSION") or "unknown"
 
 
-def _graph_tracing(operations: pd.DataFrame, calls: pd.DataFrame) -> str:
-    if (operations["kind"] == tables.KINDS.index("graph")).any():
+def _graph_tracing(signatures: pd.DataFrame, operations: Columns, calls: pd.DataFrame) -> str:
+    if (signatures["kind"] == "graph").any():
         return "graph"
     if (operations["graph_node"] >= 0).any():
         return "node"

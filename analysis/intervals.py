@@ -1,6 +1,7 @@
 """Operations on intervals of time, in integer nanoseconds and without a loop over rows."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,8 @@ import pandas as pd
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+NEVER = -(2**62)
+"""A time before all others, in ns, from which others can be subtracted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,13 @@ def latest_end_before(groups: Ints, ends_ns: Ints) -> tuple[Ints, Mask]:
 
     Rows must lie group by group, each in order of start. The value of a first row means nothing.
     """
-    latest = pd.Series(ends_ns).groupby(groups, sort=False).cummax().to_numpy(np.int64)
     first = np.concatenate(([True], groups[1:] != groups[:-1])) if len(groups) else np.zeros(0, bool)
-    return np.concatenate((ends_ns[:1], latest[:-1])), first
+    latest = np.empty(len(ends_ns) + 1, np.int64)
+    latest[:1] = ends_ns[:1]
+    bounds = [*np.flatnonzero(first).tolist(), len(groups)]
+    for begin, end in pairwise(bounds):
+        np.maximum.accumulate(ends_ns[begin:end], out=latest[begin + 1 : end + 1])
+    return latest[:-1], first
 
 
 def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:

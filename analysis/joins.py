@@ -1,50 +1,121 @@
-"""Numbering and joining rows of a trace, whatever schema they were read from.
+"""Numbering, ordering and joining rows of a trace, whatever schema they were read from.
 
 A rank is a (process, device). Correlation ids are counted by each process for itself, so calls and operations are
 joined on (process, correlation id); all nodes of one graph launch share the id of their call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis import tables
 from analysis.intervals import Ints, Mask, latest_end_before
+from analysis.threads import side_by_side
 
 SHAPE = ("gridX", "gridY", "gridZ", "blockX", "blockY", "blockZ")
 _COPY_KINDS = {0: "copy", 1: "copy HtoD", 2: "copy DtoH", 8: "copy DtoD", 10: "copy PtoP"}
+# Of ids that lie closer together than this a table by id is small; others are sorted.
+_DENSE = 8
+_SMALL = 1 << 31
 
 
-def signed(operations: pd.DataFrame, strings: Mapping[int, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Number what each operation is, and list what the numbers stand for."""
-    operations = operations.assign(what=_numbered_graphs(operations))
-    code = np.zeros(len(operations), np.int64)
-    for column in ("kind", "what", *SHAPE):
-        values, distinct = pd.factorize(operations[column].to_numpy())
-        code = pd.factorize(code * len(distinct) + values)[0]
-    first = operations.iloc[np.unique(code, return_index=True)[1]]
-    kinds = [tables.KINDS[kind] for kind in first["kind"]]
+def numbered(columns: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """The number of each row, the same for equal rows and counted in order of first appearance; and where that is."""
+    code, distinct = np.zeros(len(columns[0]), np.int64), 1
+    for values, found in side_by_side(_factorized, columns):
+        if distinct * len(found) >= _SMALL:
+            code, seen = pd.factorize(code)
+            distinct = len(seen)
+        if len(found) > 1:
+            code = code * len(found) + values
+        distinct *= max(len(found), 1)
+    code, _ = pd.factorize(code)
+    return code, first_rows(code, int(code.max(initial=-1)) + 1)
+
+
+def _factorized(values: Ints) -> tuple[Ints, Ints]:
+    if len(values) and values.min() == values.max():
+        return values[:0], values[:1]
+    return pd.factorize(values)
+
+
+def first_rows(code: Ints, count: int) -> Ints:
+    """The first row of each number; -1 of one that no row has."""
+    first = np.full(count, -1, np.int64)
+    # Of several values for one place the last one stays.
+    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
+    return first
+
+
+def in_order(groups: Ints, starts: Ints, ties: Ints) -> tuple[Ints, Ints]:
+    """The order of rows by group, start and what decides between equal starts; and where in it each group begins.
+
+    Groups are numbers from 0, and a row of group -1 is left out. nsys writes rows in order of start, which makes
+    sorting them by group alone a copy, and what is left to sort is almost in order.
+    """
+    count = int(groups.max(initial=-1)) + 1
+    small = groups.astype(np.int16) if count < 1 << 15 else groups
+    order = np.argsort(small, kind="stable")
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(groups + 1, minlength=count + 1))))
+    order, bounds = order[bounds[1] :], bounds[1:] - bounds[1]
+
+    def sort(group: int) -> None:
+        mine = order[bounds[group] : bounds[group + 1]]
+        mine[:] = mine[_by_start(starts[mine], ties[mine])]
+
+    side_by_side(sort, range(count))
+    return order, bounds
+
+
+def _by_start(starts: Ints, ties: Ints) -> Ints:
+    order = np.argsort(starts, kind="stable")
+    starts = starts[order]
+    equal = starts[1:] == starts[:-1]
+    if equal.any():
+        rows = np.flatnonzero(np.concatenate((equal, [False])) | np.concatenate(([False], equal)))
+        tied = order[rows]
+        order[rows] = tied[np.lexsort((ties[tied], starts[rows]))]
+    return order
+
+
+def signed(
+    columns: Mapping[str, Ints], order: Ints, ranks: Ints, strings: Mapping[int, str]
+) -> tuple[Ints, pd.DataFrame]:
+    """Number what each operation is, and list what the numbers stand for.
+
+    `columns` has kind, what and SHAPE; the numbers are those of its rows in `order`, and `ranks` the rank of each.
+    """
+    names = ("kind", "what", *SHAPE)
+    code, first = numbered([columns[name] for name in names])
+    rows = pd.DataFrame({name: columns[name][first] for name in names})
+    code, rows = _numbered_graphs(code[order], rows, ranks)
+    code, seen = pd.factorize(code)
+    rows = rows.iloc[seen]
+    kinds = [tables.KINDS[kind] for kind in rows["kind"]]
     signatures = pd.DataFrame(
         {
-            "signature": np.arange(len(first)),
+            "signature": np.arange(len(rows)),
             "kind": pd.Categorical(kinds, categories=tables.KINDS),
-            "name": [_named(kind, what, strings) for kind, what in zip(kinds, first["what"], strict=True)],
-            "grid": _sides(first, "grid"),
-            "block": _sides(first, "block"),
+            "name": [_named(kind, what, strings) for kind, what in zip(kinds, rows["what"], strict=True)],
+            "grid": _sides(rows, "grid"),
+            "block": _sides(rows, "block"),
         }
     )
-    return operations.assign(signature=code), signatures
+    return code, signatures
 
 
-def _numbered_graphs(operations: pd.DataFrame) -> Ints:
+def _numbered_graphs(code: Ints, rows: pd.DataFrame, ranks: Ints) -> tuple[Ints, pd.DataFrame]:
     """Graph ids differ between processes: number the graphs of each rank in the order of their first launch."""
-    what = operations["what"].to_numpy(np.int64, copy=True)
-    graphs = (operations["kind"] == tables.KINDS.index("graph")).to_numpy(bool)
-    for rank in operations.loc[graphs, "rank"].unique():
-        mine = graphs & (operations["rank"] == rank).to_numpy(bool)
-        what[mine] = pd.factorize(what[mine])[0]
-    return what
+    graphs = (rows["kind"] == tables.KINDS.index("graph")).to_numpy(bool)[code]
+    if not graphs.any():
+        return code, rows
+    code = code.copy()
+    for rank in np.unique(ranks[graphs]):
+        mine = graphs & (ranks == rank)
+        code[mine] = len(rows) + pd.factorize(code[mine])[0]
+    like = rows[rows["kind"] == tables.KINDS.index("graph")].iloc[[0] * (int(code.max()) + 1 - len(rows))]
+    return code, pd.concat([rows, like.assign(what=np.arange(len(like)))], ignore_index=True)
 
 
 def _named(kind: str, what: int, strings: Mapping[int, str]) -> str:
@@ -60,27 +131,40 @@ def _sides(rows: pd.DataFrame, side: str) -> list[str]:
     return ["x".join(map(str, size)) if any(size) else "" for size in sizes]
 
 
-def launching(operations: pd.DataFrame, calls: pd.DataFrame) -> Ints:
-    """Row of the call that launched each operation, -1 where none is recorded.
+def launching(call_pids: Ints, call_ids: Ints, pids: Ints, ids: Ints) -> Ints:
+    """Row of the call that launched each operation, -1 where none is recorded; by process and correlation id.
 
-    Of nested calls that share an id it is the outermost, because calls lie in order of start.
+    Of nested calls that share an id it is the outermost where calls lie in order of start.
     """
-    pids, _ = pd.factorize(np.concatenate([calls["global_pid"], operations["global_pid"]]))
-    keys = (pids.astype(np.int64) << 32) + np.concatenate([calls["correlation"], operations["correlation"]])
-    call_keys, wanted = keys[: len(calls)], keys[len(calls) :]
-    order = np.argsort(call_keys, kind="stable")
-    if not len(order):
+    found = np.full(len(pids), -1, np.int64)
+
+    def join(pid: int) -> None:
+        calls, mine = np.flatnonzero(call_pids == pid), np.flatnonzero(pids == pid)
+        at = _first_at(call_ids[calls], ids[mine])
+        found[mine] = np.where(at >= 0, np.append(calls, -1)[at], -1)
+
+    side_by_side(join, pd.unique(pids).tolist())
+    return found
+
+
+def _first_at(ids: Ints, wanted: Ints) -> Ints:
+    """Where each wanted id first occurs among the ids, -1 where it does not."""
+    if not len(ids):
         return np.full(len(wanted), -1, np.int64)
-    at = np.minimum(np.searchsorted(call_keys[order], wanted), len(order) - 1)
-    return np.where(call_keys[order][at] == wanted, order[at], -1)
+    low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
+    if span <= _DENSE * (len(ids) + len(wanted)):
+        first = np.append(first_rows(ids - low, span), -1)
+        return first[np.where((wanted >= low) & (wanted < low + span), wanted - low, -1)]
+    order = np.argsort(ids, kind="stable")
+    at = np.minimum(np.searchsorted(ids[order], wanted), len(order) - 1)
+    return np.where(ids[order][at] == wanted, order[at], -1)
 
 
 def rank_of_process(pids: Ints, ranks: pd.DataFrame) -> Ints:
     """The rank of each process, -1 for one that drives none or several."""
     alone = ranks[~ranks["global_pid"].duplicated(keep=False)]
-    code, distinct = pd.factorize(pids)
     known = dict(zip(alone["global_pid"], alone["rank"], strict=True))
-    return np.array([known.get(pid, -1) for pid in distinct], np.int64)[code] if len(pids) else pids
+    return np.array([known.get(pid, -1) for pid in pids], np.int64)
 
 
 def outermost(threads: Ints, starts: Ints, ends: Ints) -> Mask:

@@ -43,6 +43,7 @@ OPERATIONS = _columns(
     ("stream", "int64", "CUDA stream, unique within its rank"),
     ("start_ns", "int64", "when the GPU began; may be negative"),
     ("end_ns", "int64", "when the GPU finished"),
+    ("latest_end_ns", "int64", "the latest end of all earlier operations of the rank; -2**62 for the first"),
     ("signature", "int64", "row of `signatures`"),
     ("graph_node", "int64", "id of the graph node that it was; -1 outside a graph"),
     ("call", "int64", "row of `calls` that launched it; -1 where none was recorded"),
