@@ -89,7 +89,9 @@ def read(path: Path) -> Activity:
         found = _stacked([_kernels(source), _copies(source), _sets(source), _graphs(source)])
         _expect_cuda(path, source, len(found["start_ns"]))
         ranks, owner = _ranks(source, found)
+        stray = int((owner < 0).sum())
         operations, signatures = _operations(found, owner, strings)
+        del found, owner
         calls = _calls(source, strings, ranks)
         operations["call"] = _launching(operations, calls)
         return Activity(
@@ -102,7 +104,7 @@ def read(path: Path) -> Activity:
             ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
             graph_tracing=_graph_tracing(signatures, operations, calls),
-            stray_operations=int((owner < 0).sum()),
+            stray_operations=stray,
         )
 
 
@@ -164,14 +166,18 @@ def _stacked(parts: list[Columns]) -> Columns:
 
 
 def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tuple[Columns, pd.DataFrame]:
-    """The operations of the ranks, rank by rank in order of start, and their signatures."""
+    """The operations of the ranks, rank by rank in order of start, and their signatures. Takes columns from `found`."""
+    looks = {name: found.pop(name) for name in ("kind", "what", *joins.SHAPE)}
+    code, first = joins.numbered(list(looks.values()))
+    rows = pd.DataFrame({name: column[first] for name, column in looks.items()})
+    del looks
     order, bounds = joins.in_order(owner, found["start_ns"], found["end_ns"])
     ranks = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    signature, signatures = joins.signed(found, order, ranks, strings)
+    signature, signatures = joins.signed(code[order], rows, ranks, strings)
     names = ("global_pid", "correlation", "stream", "start_ns", "end_ns", "graph_node")
-    columns = dict(zip(names, side_by_side(lambda name: found[name][order], names), strict=True))
-    latest_ns, first = latest_end_before(ranks, columns["end_ns"])
-    latest_ns[first] = NEVER
+    columns = dict(zip(names, side_by_side(lambda name: found.pop(name)[order], names), strict=True))
+    latest_ns, first_of_rank = latest_end_before(ranks, columns["end_ns"])
+    latest_ns[first_of_rank] = NEVER
     return {"rank": ranks, "signature": signature, "latest_end_ns": latest_ns, **columns}, signatures
 
 
@@ -235,13 +241,14 @@ def _calls(source: Source, strings: Mapping[int, str], ranks: pd.DataFrame) -> p
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
     values = source.integers(RUNTIME, wanted, excluding=("nameId", queries))
-    thread, thread_ids = pd.factorize(values["globalTid"], sort=True)
-    order, bounds = joins.in_order(thread, values["start"], -values["end"])
+    thread, thread_ids = pd.factorize(values.pop("globalTid"), sort=True)
+    order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
+    del thread
     pids, calls = thread_ids & ~np.int64(0xFFFFFF), np.diff(bounds)
-    name_code, name_ids = pd.factorize(values["nameId"])
+    name_code, name_ids = pd.factorize(values.pop("nameId"))
     names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
     name_code = name_code[order]
-    starts_ns, ends_ns, ids = side_by_side(lambda name: values[name][order], ("start", "end", "correlationId"))
+    starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
     return pd.DataFrame(
         {
             "rank": np.repeat(joins.rank_of_process(pids, ranks), calls),

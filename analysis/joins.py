@@ -48,21 +48,20 @@ def first_rows(code: Ints, count: int) -> Ints:
     return first
 
 
-def in_order(groups: Ints, starts: Ints, ties: Ints) -> tuple[Ints, Ints]:
-    """The order of rows by group, start and what decides between equal starts; and where in it each group begins.
+def in_order(groups: Ints, starts: Ints, ends: Ints, *, longest_first: bool = False) -> tuple[Ints, Ints]:
+    """The order of rows by group, start and end; and where in it each group begins, and the last one ends.
 
     Groups are numbers from 0, and a row of group -1 is left out. nsys writes rows in order of start, which makes
     sorting them by group alone a copy, and what is left to sort is almost in order.
     """
     count = int(groups.max(initial=-1)) + 1
-    small = groups.astype(np.int16) if count < 1 << 15 else groups
-    order = np.argsort(small, kind="stable")
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(groups + 1, minlength=count + 1))))
-    order, bounds = order[bounds[1] :], bounds[1:] - bounds[1]
+    order = np.argsort(groups.astype(np.int16) if count < 1 << 15 else groups, kind="stable")
+    bounds = np.cumsum(np.bincount(groups + 1, minlength=count + 1))
+    order, bounds = order[bounds[0] :], bounds - bounds[0]
 
     def sort(group: int) -> None:
         mine = order[bounds[group] : bounds[group + 1]]
-        mine[:] = mine[_by_start(starts[mine], ties[mine])]
+        mine[:] = mine[_by_start(starts[mine], -ends[mine] if longest_first else ends[mine])]
 
     side_by_side(sort, range(count))
     return order, bounds
@@ -79,17 +78,12 @@ def _by_start(starts: Ints, ties: Ints) -> Ints:
     return order
 
 
-def signed(
-    columns: Mapping[str, Ints], order: Ints, ranks: Ints, strings: Mapping[int, str]
-) -> tuple[Ints, pd.DataFrame]:
-    """Number what each operation is, and list what the numbers stand for.
+def signed(code: Ints, rows: pd.DataFrame, ranks: Ints, strings: Mapping[int, str]) -> tuple[Ints, pd.DataFrame]:
+    """Number what each operation is, by when it first occurs, and list what the numbers stand for.
 
-    `columns` has kind, what and SHAPE; the numbers are those of its rows in `order`, and `ranks` the rank of each.
+    `code` has the row of `rows` (kind, what, SHAPE) that each operation is, and `ranks` its rank, in ascending order.
     """
-    names = ("kind", "what", *SHAPE)
-    code, first = numbered([columns[name] for name in names])
-    rows = pd.DataFrame({name: columns[name][first] for name in names})
-    code, rows = _numbered_graphs(code[order], rows, ranks)
+    code, rows = _numbered_graphs(code, rows, ranks)
     code, seen = pd.factorize(code)
     rows = rows.iloc[seen]
     kinds = [tables.KINDS[kind] for kind in rows["kind"]]

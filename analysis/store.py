@@ -68,7 +68,7 @@ class Export:
         if rows[0] is None:
             return {name: np.empty(0, np.int64) for name in wanted}
         try:
-            values = bulk.integers(_uri(self.path), table, terms, condition, rows)
+            values = bulk.integers(self.path, table, terms, condition, rows)
         except bulk.ERRORS as error:
             raise sqlite3.DatabaseError(str(error).splitlines()[0]) from error
         return dict(zip(wanted, values, strict=True))
@@ -127,7 +127,7 @@ def opened(path: Path) -> Iterator[Source]:
 @contextmanager
 def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
     """Open SQLite so that nothing is written beside the file; its errors become TraceErrors about `shown`."""
-    database = sqlite3.connect(_uri(path), uri=True)
+    database = sqlite3.connect(bulk.uri(path), uri=True)
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         yield database
@@ -135,11 +135,6 @@ def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
         raise TraceError(f"{shown}: SQLite cannot read it ({error}); the file is damaged or cut short") from error
     finally:
         database.close()
-
-
-def _uri(path: Path) -> str:
-    # immutable: without it SQLite may create -journal, -wal or -shm files in the user's folder.
-    return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
 @contextmanager
