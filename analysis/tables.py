@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.errors import TraceError
 
 KINDS = ("kernel", "copy", "set", "graph")
+UNITS = {"ns": "ns", "us": "us", "ms": "ms", "ratio": "ratio", "launches": "launches"}
 CALL_KINDS = ("launch", "graph", "copy", "set", "wait", "other")
 
 
@@ -17,6 +18,11 @@ class Column:
     name: str
     dtype: str
     meaning: str
+
+    @property
+    def unit(self) -> str:
+        """What the name ends in, as a unit; empty for a number of things, an id or a text."""
+        return UNITS.get(self.name.rpartition("_")[2], "")
 
 
 def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
@@ -81,6 +87,38 @@ SAMPLES = _columns(
     ("iteration", "int64", "number of the decode iteration"),
     ("quantity", "str", "what was measured; ends in its unit"),
     ("value", "float64", "in that unit"),
+)
+
+# What causes.label tells of operations: absent outside the steady iterations.
+GAPS = _columns(
+    ("iteration", "int64", "the decode iteration in which it ended; -1 outside the steady ones"),
+    ("gap_ns", "Int64", "how long the GPU had run nothing when it began; NA outside the steady iterations"),
+    ("overlap_ns", "Int64", "how long before the latest end of all earlier operations it began; NA outside"),
+    ("cause", "category", "why the GPU stood idle before it, one of causes.CAUSES; NA outside"),
+    ("launch_exposed_ns", "Int64", "the part of a launch-caused gap that an earlier launch would save; NA outside"),
+)
+HOST = _columns(
+    ("rank", "int64", "row of `ranks`"),
+    ("iteration", "int64", "number of the decode iteration"),
+    ("launches", "float64", "calls that start work: kernels, graphs, copies, memsets"),
+    ("launch_call_us", "float64", "time in those calls"),
+    ("other_call_us", "float64", "time in other CUDA calls"),
+    ("wait_us", "float64", "time in calls that block: synchronise, copies that are not asynchronous"),
+    ("framework_us", "float64", "time outside CUDA calls: Python and the framework"),
+    ("largest_interval_us", "float64", "the longest stretch between two launches, without blocking calls in it"),
+    ("host_ms", "float64", "the iteration of the host without wait_us and largest_interval_us"),
+    ("t_launch_us", "float64", "the iteration of the host without wait_us, per launch"),
+    ("lead_us", "float64", "median from return of a launch call to start of its work, outside graphs"),
+    ("queue_median_launches", "float64", "launches that had returned but not started as another began, median"),
+    ("queue_max_launches", "float64", "the most of these"),
+)
+SITES = _columns(
+    ("before", "str", "name of what the call before launched; of a graph its last node"),
+    ("after", "str", "name of what the call after launched; of a graph its first node"),
+    ("per_iteration", "float64", "how often in an iteration of one rank"),
+    ("interval_us", "float64", "median from return of one launch to begin of the next, blocking calls taken out"),
+    ("total_ms", "float64", "all of them in an iteration of one rank"),
+    ("typical_ratio", "float64", "interval_us over the median interval of the whole trace"),
 )
 
 
