@@ -30,9 +30,10 @@ def find(trace: Trace) -> Account:
 
     Parts that need what was not recorded (nodes of graphs, launch calls, all ranks) are None, never guessed.
     """
-    law, matched = causes.law(trace), collectives.match(trace)
+    law, gaps = causes.find(trace)
+    matched = collectives.match(trace)
     waited = collectives.waits(trace, matched)
-    path = critical_path.typical(critical_path.find(trace, causes.label(trace, law), matched))
+    path = critical_path.typical(critical_path.find(trace, gaps, matched))
     return Account(
         trace={
             "critical_path_us": {name.removesuffix("_us"): rounded(value) for name, value in path.items()},

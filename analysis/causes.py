@@ -15,19 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from analysis import tables
-from analysis.intervals import Ints, latest_end_before
+from analysis import grouped, placed
+from analysis.grouped import Floats
+from analysis.intervals import Ints, Mask
 from analysis.iterations import Trace
+from analysis.placed import CLASSES, GRAPH, Placed
 
-Floats = npt.NDArray[np.float64]
-
-CLASSES = {"launch": "kernel", "copy": "copy", "set": "set", "graph": "graph"}
-_CLASSES = tuple(CLASSES.values())
-_CLASS_DTYPE = pd.CategoricalDtype(list(_CLASSES))
 CAUSES = ("launch", "dependency", "graph", "overlap", "unknown", "none")
+_CAUSE_DTYPE = pd.CategoricalDtype(list(CAUSES))
 TOLERANCE_NS = 2_000
 # Fewer calls on an idle GPU are too few for a constant; work then counts as due when its call returns.
 _IDLE_LEAST = 8
@@ -35,7 +32,7 @@ _IDLE_LEAST = 8
 _TWO_MODES = 0.7
 # Only dependent launches begin before what they follow ends, and not all of them: the share that must.
 _EARLY = 0.05
-_LONG_AGO = -(2**62)
+_LOW = (1 << 32) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,34 +68,7 @@ class Law:
 
 def law(trace: Trace) -> Law:
     """Fit the queue law on the steady iterations of all ranks. Times in ns."""
-    placed = _placed(trace)
-    steady = placed[placed["iteration"] >= 0]
-    starters = steady[~steady["later_node"] & steady["api_class"].notna()]
-    idle = starters[starters["previous_end_ns"] < starters["call_start_ns"]]
-    lambda_ns, lag_ns = _after_call(idle, "call_start_ns"), _after_call(idle, "call_end_ns")
-    due_ns = _due_ns(starters, "call_end_ns", lag_ns)
-    # What runs beside another stream's work neither waits for that nor says how soon it could start.
-    waiting = starters[(starters["previous_end_ns"] > due_ns + TOLERANCE_NS) & ~starters["beside"]]
-    graphed = waiting["api_class"] == "graph"
-    nodes = steady.loc[steady["later_node"], "from_end_ns"]
-    first_nodes = waiting.loc[graphed, "from_end_ns"]
-    delta_ns, queued, pdl_pairs = _modes(waiting[~graphed])
-    delta_ns |= {key: float(seen.median()) for key, seen in _kinds(nodes, first_nodes).items()}
-    queued |= {key: len(seen) for key, seen in _kinds(nodes, first_nodes).items()}
-    alone = starters[starters["api_class"] != "graph"]
-    ready_ns = alone["previous_end_ns"] + _delta_ns(alone, delta_ns, pdl_pairs)
-    return Law(
-        lambda_ns=lambda_ns,
-        lag_ns=lag_ns,
-        delta_ns=delta_ns,
-        pdl_pairs=pdl_pairs,
-        fit_ratio=_fit(alone, _due_ns(alone, "call_end_ns", lag_ns), ready_ns),
-        begin_fit_ratio=_fit(alone, _due_ns(alone, "call_start_ns", lambda_ns), ready_ns),
-        operations=len(alone),
-        beside=int(alone["beside"].sum()),
-        idle={str(key): int(number) for key, number in idle.groupby("api_class", observed=True).size().items()},
-        queued=queued,
-    )
+    return _fit(placed.steady(trace))
 
 
 def label(trace: Trace, law: Law) -> pd.DataFrame:
@@ -112,129 +82,168 @@ def label(trace: Trace, law: Law) -> pd.DataFrame:
     would have saved. A gap inside a graph is `graph`; one whose launch the trace does not hold is `unknown`; an
     operation that starts in the very nanosecond, or first of its rank, has the cause `none`.
     """
-    placed = _placed(trace)
-    placed = placed[placed["iteration"] >= 0]
-    gap_ns = placed["from_end_ns"].clip(lower=0).astype("int64")
-    overlap_ns = (-placed["from_end_ns"]).clip(lower=0).astype("int64")
-    ready_ns = placed["previous_end_ns"] + _delta_ns(placed, law.delta_ns, law.pdl_pairs)
-    late = _due_ns(placed, "call_end_ns", law.lag_ns) > ready_ns
-    cause = np.select(
-        [overlap_ns > 0, gap_ns == 0, placed["later_node"], placed["api_class"].isna(), late],
-        ["overlap", "none", "graph", "unknown", "launch"],
-        "dependency",
+    return _labelled(placed.steady(trace), law)
+
+
+def find(trace: Trace) -> tuple[Law, pd.DataFrame]:
+    """The law of a trace and its labels; sooner than one after the other."""
+    steady = placed.steady(trace)
+    fitted = _fit(steady)
+    return fitted, _labelled(steady, fitted)
+
+
+def _fit(steady: Placed) -> Law:
+    starters = steady.only(~steady.later_node & (steady.api_class >= 0))
+    idle = starters.previous_end_ns < starters.call_start_ns
+    lambda_ns = _after_call(starters, idle, starters.call_start_ns)
+    lag_ns = _after_call(starters, idle, starters.call_end_ns)
+    due_ns = _due_ns(starters, starters.call_end_ns, lag_ns)
+    graphed = starters.api_class == GRAPH
+    # What runs beside another stream's work neither waits for that nor says how soon it could start.
+    waiting = (starters.previous_end_ns > due_ns + TOLERANCE_NS) & ~starters.beside
+    nodes, first_nodes = steady.from_end_ns[steady.later_node], starters.from_end_ns[waiting & graphed]
+    delta_ns, queued, pdl_pairs = _modes(starters, waiting & ~graphed)
+    delta_ns |= {key: float(np.median(seen)) for key, seen in _kinds(nodes, first_nodes).items()}
+    queued |= {key: len(seen) for key, seen in _kinds(nodes, first_nodes).items()}
+    ready_ns = starters.previous_end_ns + _delta_ns(starters, delta_ns, pdl_pairs)
+    begin_due_ns = _due_ns(starters, starters.call_start_ns, lambda_ns)
+    return Law(
+        lambda_ns=lambda_ns,
+        lag_ns=lag_ns,
+        delta_ns=delta_ns,
+        pdl_pairs=pdl_pairs,
+        fit_ratio=_share_within(starters.start_ns, due_ns, ready_ns, ~graphed),
+        begin_fit_ratio=_share_within(starters.start_ns, begin_due_ns, ready_ns, ~graphed),
+        operations=int((~graphed).sum()),
+        beside=int((starters.beside & ~graphed).sum()),
+        idle={
+            name: int(number)
+            for name, number in zip(CLASSES, np.bincount(starters.api_class[idle], minlength=len(CLASSES)), strict=True)
+            if number
+        },
+        queued=queued,
     )
-    exposed_ns = (placed["start_ns"] - ready_ns).clip(lower=0).round().clip(upper=gap_ns)
-    return placed[["rank", "iteration", "start_ns"]].assign(
-        gap_ns=gap_ns,
-        overlap_ns=overlap_ns,
-        cause=pd.Categorical(cause, categories=CAUSES),
-        launch_exposed_ns=np.where(cause == "launch", exposed_ns, 0).astype("int64"),
+
+
+def _labelled(steady: Placed, law: Law) -> pd.DataFrame:
+    gap_ns, overlap_ns = np.maximum(steady.from_end_ns, 0), np.maximum(-steady.from_end_ns, 0)
+    ready_ns = steady.previous_end_ns + _delta_ns(steady, law.delta_ns, law.pdl_pairs)
+    unknown = steady.api_class < 0
+    late = ~unknown & (_due_ns(steady, steady.call_end_ns, law.lag_ns) > ready_ns)
+    cause = np.full(len(gap_ns), CAUSES.index("dependency"), np.int8)
+    # The last that holds decides.
+    for name, holds in (
+        *(("launch", late), ("unknown", unknown), ("graph", steady.later_node)),
+        *(("none", gap_ns == 0), ("overlap", overlap_ns > 0)),
+    ):
+        cause[holds] = CAUSES.index(name)
+    exposed_ns = np.minimum(np.round(np.maximum(steady.start_ns - ready_ns, 0)), gap_ns).astype(np.int64)
+    exposed_ns[cause != CAUSES.index("launch")] = 0
+    return pd.DataFrame(
+        {
+            "rank": steady.rank,
+            "iteration": steady.iteration,
+            "start_ns": steady.start_ns,
+            "gap_ns": gap_ns,
+            "overlap_ns": overlap_ns,
+            "cause": pd.Categorical.from_codes(cause, dtype=_CAUSE_DTYPE),
+            "launch_exposed_ns": exposed_ns,
+        },
+        index=steady.row,
+        copy=False,
     )
 
 
-def _placed(trace: Trace) -> pd.DataFrame:
-    """Every operation with its call and with what ran before it on its rank, in order of start."""
-    operations = trace.operations.sort_values(["rank", "start_ns"], kind="stable")
-    starts_ns, call = operations["start_ns"].to_numpy(np.int64), operations["call"].to_numpy(np.int64)
-    latest_ns, first = latest_end_before(operations["rank"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64))
-    calls = trace.activity.calls
-    codes = np.array([_CLASSES.index(CLASSES[kind]) if kind in CLASSES else -1 for kind in tables.CALL_KINDS])
-    return operations.assign(
-        previous_end_ns=np.where(first, _LONG_AGO, latest_ns),
-        from_end_ns=np.where(first, 0, starts_ns - latest_ns),
-        before=np.where(first, -1, operations["signature"].shift(fill_value=-1)),
-        beside=(starts_ns < latest_ns) & (_stream_end_ns(operations) < latest_ns),
-        call_start_ns=_of_call(calls["start_ns"].to_numpy(np.int64), call, _LONG_AGO),
-        call_end_ns=_of_call(calls["end_ns"].to_numpy(np.int64), call, _LONG_AGO),
-        api_class=pd.Categorical.from_codes(
-            _of_call(codes[calls["kind"].cat.codes.to_numpy()], call, -1), dtype=_CLASS_DTYPE
-        ),
-        later_node=(operations["graph_node"] >= 0) & (call >= 0) & operations["call"].duplicated(),
-    )
-
-
-def _stream_end_ns(operations: pd.DataFrame) -> Ints:
-    """The latest end of all earlier operations of each operation's stream. Rows lie rank by rank in order of start."""
-    streams = np.asarray(operations.groupby(["rank", "stream"], sort=False).ngroup(), np.int64)
-    order = np.argsort(streams, kind="stable")
-    ends_ns, first = latest_end_before(streams[order], operations["end_ns"].to_numpy(np.int64)[order])
-    latest_ns = np.empty(len(order), np.int64)
-    latest_ns[order] = np.where(first, _LONG_AGO, ends_ns)
-    return latest_ns
-
-
-def _of_call(values: Ints, call: Ints, absent: int) -> Ints:
-    """The value of each operation's call, `absent` for an operation (-1) that has none."""
-    return np.append(values, absent)[call]
-
-
-def _after_call(idle: pd.DataFrame, side: str) -> dict[str, float]:
+def _after_call(starters: Placed, idle: Mask, side_ns: Ints) -> dict[str, float]:
     """How long after a side of their call operations start on an idle GPU, by API class; none of too few calls."""
-    late_ns = (idle["start_ns"] - idle[side]).groupby(idle["api_class"], observed=True)
-    fitted = late_ns.median()[late_ns.size() >= _IDLE_LEAST]
-    return {str(key): float(value) for key, value in fitted.items()}
+    found = {}
+    for number, name in enumerate(CLASSES):
+        mine = idle & (starters.api_class == number)
+        if mine.sum() >= _IDLE_LEAST:
+            found[name] = float(np.median(starters.start_ns[mine] - side_ns[mine]))
+    return found
 
 
-def _kinds(nodes: "pd.Series[int]", first_nodes: "pd.Series[int]") -> dict[str, "pd.Series[int]"]:
+def _kinds(nodes: Ints, first_nodes: Ints) -> dict[str, Ints]:
     return {key: seen for key, seen in (("graph", nodes), ("graph_launch", first_nodes)) if len(seen)}
 
 
-def _modes(waiting: pd.DataFrame) -> tuple[dict[str, float], dict[str, int], frozenset[tuple[int, int]]]:
+def _modes(starters: Placed, queued: Mask) -> tuple[dict[str, float], dict[str, int], frozenset[tuple[int, int]]]:
     """The two deltas of queued operations, how many show each, and the pairs of signatures that show the lesser."""
-    if waiting.empty:
+    if not queued.any():
         return {}, {}, frozenset()
-    pairs = waiting.groupby(["before", "signature"])["from_end_ns"]
-    typical_ns = pairs.transform("median").to_numpy(np.float64)
-    dependent = typical_ns <= _between_modes(typical_ns)
-    if (waiting.loc[dependent, "from_end_ns"] < 0).sum() < _EARLY * dependent.sum():
-        dependent[:] = False
-    both = {"pdl": waiting["from_end_ns"][dependent], "other": waiting["from_end_ns"][~dependent]}
-    of_pdl = waiting.loc[dependent, ["before", "signature"]].drop_duplicates()
+    from_end_ns = starters.from_end_ns[queued]
+    pair, pairs = pd.factorize(_pairs(starters)[queued])
+    typical_ns = grouped.medians(pair, len(pairs), from_end_ns)
+    lesser = typical_ns <= _between_modes(typical_ns, grouped.counts(pair, len(pairs)))
+    dependent = lesser[pair]
+    if (from_end_ns[dependent] < 0).sum() < _EARLY * dependent.sum():
+        lesser[:], dependent[:] = False, False
+    both = {"pdl": from_end_ns[dependent], "other": from_end_ns[~dependent]}
     return (
-        {key: float(seen.median()) for key, seen in both.items() if len(seen)},
+        {key: float(np.median(seen)) for key, seen in both.items() if len(seen)},
         {key: len(seen) for key, seen in both.items()},
-        frozenset(zip(of_pdl["before"].tolist(), of_pdl["signature"].tolist(), strict=True)),
+        frozenset((int(number >> 32) - 1, int(number & _LOW)) for number in pairs[lesser]),
     )
 
 
-def _between_modes(values: Floats) -> float:
-    """The value that divides two modes such that least spread is left within them; -inf where there is but one mode."""
-    low, high = np.quantile(values, (0.05, 0.95))
-    values = np.sort(np.clip(values, low, high))
+def _pairs(rows: Placed) -> Ints:
+    """One number for the signatures before and of each operation."""
+    return ((rows.before + 1) << 32) + rows.signature
+
+
+def _between_modes(values: Floats, times: Ints) -> float:
+    """The value that divides two modes such that least spread is left within them; -inf where there is but one mode.
+
+    Each value occurs as many times as `times` says.
+    """
+    order = np.argsort(values)
+    low, high = _quantiles(values[order], times[order], (0.05, 0.95))
+    values, times = np.clip(values[order], low, high), times[order]
     if values[0] == values[-1]:
         return -np.inf
-    left = np.arange(1, len(values))
-    sums = np.cumsum(values)
-    means = sums[:-1] / left, (sums[-1] - sums[:-1]) / (len(values) - left)
-    explained = left * (len(values) - left) * (means[0] - means[1]) ** 2 / len(values)
+    rows, total = int(times.sum()), float((values * times).sum())
+    left, sums = np.cumsum(times)[:-1], np.cumsum(values * times)[:-1]
+    means = sums / left, (total - sums) / (rows - left)
+    explained = left * (rows - left) * (means[0] - means[1]) ** 2 / rows
     explained[values[1:] == values[:-1]] = 0
     best = int(explained.argmax())
-    if explained[best] < _TWO_MODES * ((values - values.mean()) ** 2).sum():
+    if explained[best] < _TWO_MODES * (times * (values - total / rows) ** 2).sum():
         return -np.inf
     return float((values[best] + values[best + 1]) / 2)
 
 
-def _delta_ns(placed: pd.DataFrame, delta_ns: Mapping[str, float], pdl_pairs: frozenset[tuple[int, int]]) -> Floats:
+def _quantiles(values: Floats, times: Ints, shares: tuple[float, ...]) -> list[float]:
+    """Quantiles, between neighbours in proportion, of ascending values that occur so many times."""
+    until = np.cumsum(times)
+    at = np.array(shares) * (until[-1] - 1)
+    below, above = (values[np.searchsorted(until, side(at), side="right")] for side in (np.floor, np.ceil))
+    return [float(value) for value in below + (above - below) * (at - np.floor(at))]
+
+
+def _delta_ns(rows: Placed, delta_ns: Mapping[str, float], pdl_pairs: frozenset[tuple[int, int]]) -> Floats:
     """The delta of each operation; 0 where the trace shows none."""
     other = delta_ns.get("other", 0.0)
-    pairs = pd.MultiIndex.from_arrays([placed["before"], placed["signature"]])
-    dependent = pairs.isin(list(pdl_pairs)) if pdl_pairs else np.zeros(len(placed), bool)
-    of_graph = (placed["api_class"] == "graph").to_numpy(bool)
-    return np.select(
-        [placed["later_node"].to_numpy(bool), of_graph, dependent],
-        [delta_ns.get("graph", 0.0), delta_ns.get("graph_launch", other), delta_ns.get("pdl", other)],
-        other,
-    ).astype(np.float64)
+    found = np.full(len(rows.rank), other)
+    if pdl_pairs:
+        dependent = np.array([((before + 1) << 32) + after for before, after in pdl_pairs])
+        pair, pairs = pd.factorize(_pairs(rows))
+        found = np.where(np.isin(pairs, dependent), delta_ns.get("pdl", other), other)[pair]
+    found[rows.api_class == GRAPH] = delta_ns.get("graph_launch", other)
+    found[rows.later_node] = delta_ns.get("graph", 0.0)
+    return found
 
 
-def _due_ns(starters: pd.DataFrame, side: str, constants_ns: Mapping[str, float]) -> "pd.Series[float]":
-    """When each operation could start at the soonest, by its call; NaN where the trace has no such call."""
-    known = {key: constants_ns.get(key, 0.0) for key in _CLASSES}
-    return starters[side] + starters["api_class"].map(known).astype("float64")
+def _due_ns(rows: Placed, side_ns: Ints, constants_ns: Mapping[str, float]) -> Floats:
+    """When each operation could start at the soonest, by its call; means nothing where the trace has no such call."""
+    known = np.array([*(constants_ns.get(name, 0.0) for name in CLASSES), 0.0])
+    due_ns: Floats = side_ns + known[rows.api_class]
+    return due_ns
 
 
-def _fit(starters: pd.DataFrame, due_ns: "pd.Series[float]", ready_ns: "pd.Series[float]") -> float:
-    if starters.empty:
+def _share_within(starts_ns: Ints, due_ns: Floats, ready_ns: Floats, counted: Mask) -> float:
+    """Of the counted operations, how many start within TOLERANCE_NS of the law; NaN where there are none."""
+    if not counted.any():
         return float("nan")
-    late_ns = starters["start_ns"] - np.maximum(due_ns, ready_ns)
-    return float((late_ns.abs() <= TOLERANCE_NS).mean())
+    late_ns = starts_ns - np.maximum(due_ns, ready_ns)
+    return float((np.abs(late_ns) <= TOLERANCE_NS)[counted].mean())

@@ -94,12 +94,14 @@ def read(path: Path) -> Activity:
         del found, owner
         calls = _calls(source, strings, ranks)
         operations["call"] = _launching(operations, calls)
+        first = joins.first_of_call(operations["rank"], operations["call"])
+        operated = pd.DataFrame(operations, copy=False).assign(first_of_call=first)
         return Activity(
             path=path,
             nsys_version=_version(source),
             ranks=tables.conform(ranks, tables.RANKS, "ranks"),
             signatures=tables.conform(signatures, tables.SIGNATURES, "signatures"),
-            operations=tables.conform(pd.DataFrame(operations, copy=False), tables.OPERATIONS, "operations"),
+            operations=tables.conform(operated, tables.OPERATIONS, "operations"),
             calls=tables.conform(calls, tables.CALLS, "calls"),
             ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),

@@ -5,6 +5,7 @@ joined on (process, correlation id); all nodes of one graph launch share the id 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,17 @@ def _first_at(ids: Ints, wanted: Ints) -> Ints:
     order = np.argsort(ids, kind="stable")
     at = np.minimum(np.searchsorted(ids[order], wanted), len(order) - 1)
     return np.where(ids[order][at] == wanted, order[at], -1)
+
+
+def first_of_call(ranks: Ints, calls: Ints) -> Mask:
+    """Which operations are the first of their rank that their call (-1 for none) launched. Rows lie rank by rank."""
+    first = np.zeros(len(calls), dtype=bool)
+    for begin, end in pairwise(np.searchsorted(ranks, np.arange(ranks.max(initial=-1) + 2)).tolist()):
+        mine = calls[begin:end]
+        low = int(mine.min(initial=0))
+        found = first_rows(mine - low, int(mine.max(initial=0)) - low + 1)
+        first[begin + found[found >= 0]] = True
+    return first & (calls >= 0)
 
 
 def rank_of_process(pids: Ints, ranks: pd.DataFrame) -> Ints:

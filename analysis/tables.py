@@ -53,6 +53,7 @@ OPERATIONS = _columns(
     ("signature", "int64", "row of `signatures`"),
     ("graph_node", "int64", "id of the graph node that it was; -1 outside a graph"),
     ("call", "int64", "row of `calls` that launched it; -1 where none was recorded"),
+    ("first_of_call", "bool", "first of what its call launched on the rank; false where no call was recorded"),
 )
 CALLS = _columns(
     ("rank", "int64", "the rank whose process called; -1 where the process drives no rank or several"),
