@@ -91,13 +91,15 @@ def useful_ns(starts_ns: Ints, ends_ns: Ints, streams: Ints, waits_ns: Ints) -> 
     On its stream an operation has its turn once all earlier ones have ended, a collective once it has waited as
     well. What several streams then run at one time belongs to the one whose turn came first.
     """
+    if not len(starts_ns):
+        return starts_ns
     order = np.argsort(streams, kind="stable")
     latest_ns, first = latest_end_before(streams[order], ends_ns[order])
     turns_ns = starts_ns.copy()
     turns_ns[order] = np.where(first, starts_ns[order], np.maximum(starts_ns[order], latest_ns))
     turns_ns = np.maximum(turns_ns, starts_ns + waits_ns)
     until_ns = np.maximum(ends_ns, turns_ns)
-    if len(order) and streams[order[0]] == streams[order[-1]]:
+    if streams[order[0]] == streams[order[-1]]:
         alone_ns: Ints = until_ns - turns_ns
         return alone_ns
     order = np.argsort(turns_ns, kind="stable")

@@ -12,12 +12,19 @@ from analysis.__main__ import main
 from tests import traces
 
 
-def _case(folder: Path, *, graphs: str = "off", files: tuple[str, ...] = ("trace_b1.sqlite",)) -> Path:
+def _case(
+    folder: Path,
+    *,
+    graphs: str = "off",
+    files: tuple[str, ...] = ("trace_b1.sqlite",),
+    traced: str = "off",
+    step_ns: int = 100,
+) -> Path:
     case = folder / "case"
     case.mkdir()
     for name in files:
-        traces.decode(ranks=2).write(case / name)
-    listed = [{"batch": number + 1, "file": name} for number, name in enumerate(files)]
+        traces.decode(ranks=2, step_ns=step_ns, graphs=traced == "on").write(case / name)
+    listed = [{"batch": int(name[7]), "file": name} for name in files]
     asked = {"graphs": graphs, "tp": 2, "traced_steps": 3}
     (case / "case.json").write_text(json.dumps({"name": "llama", "asked": asked, "files": {"traces": listed}}))
     return case
@@ -108,3 +115,60 @@ def test_the_module_runs_and_its_exit_status_tells(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path / 'absent.sqlite'}: no such file\n"
+
+
+def _pair(folder: Path) -> list[str]:
+    made = []
+    for graphs in ("off", "on"):
+        (folder / graphs).mkdir()
+        made.append(str(_case(folder / graphs, graphs=graphs, traced=graphs, step_ns=100_000)))
+    return made
+
+
+def test_a_comparison_shows_what_it_says_and_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *_pair(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("llama b1 (off) beside llama b1 (on): TP2, batch ")
+    assert "An iteration takes 100 us with graphs off and 100 us with graphs on (traced)." in shown
+    assert next(line.split() for line in shown.splitlines() if line.startswith("GEMM "))[1:3] == ["2", "2"]
+    assert "iteration_median_us" in shown
+
+
+def test_a_comparison_as_json_is_a_list_with_an_object_per_pair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--json", *_pair(tmp_path)]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["separation"]["iteration"] == 0
+
+
+def test_traces_of_a_pair_are_matched_by_batch_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "off").mkdir()
+    (tmp_path / "on").mkdir()
+    off = _case(tmp_path / "off", files=("trace_b1.sqlite", "trace_b2.sqlite"))
+    on = _case(
+        tmp_path / "on", graphs="on", traced="on", files=("trace_b2.sqlite", "trace_b1.sqlite", "trace_b3.sqlite")
+    )
+    assert main(["compare", str(off), str(on), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [(pair["off"]["name"], pair["on"]["name"]) for pair in found]
+    assert names == [("llama b1", "llama b1"), ("llama b2", "llama b2")]
+
+
+@pytest.mark.parametrize("arguments", [["off", "off"], ["on", "on"], ["on", "off"], ["off", "absent.sqlite"]])
+def test_what_cannot_be_compared_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    given = dict(zip(("off", "on"), _pair(tmp_path), strict=True))
+    assert main(["compare", *(given.get(name, name) for name in arguments)]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+    path = traces.decode().write(tmp_path / "a.sqlite")
+    command = f"{sys.executable} -m analysis --json {' '.join([str(path)] * 20)} | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout == "[\n  {\n    "
+    assert done.stderr == ""

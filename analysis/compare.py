@@ -1,0 +1,287 @@
+"""What differs between a trace with graphs off and one with graphs on, and how much of it is the graphs.
+
+Graphs take away waiting for launches; they do not change what a kernel does. Yet engines change more than graphs
+between the two (torch.compile, other kernels, other splits), and that shows as other work. Of the difference in
+iteration time the two parts are told apart on the critical path, and the work kernel by kernel. All times are traced.
+
+The JSON of a comparison (`Comparison.to_json`), times in us per decode iteration, null where not known; `saved_us` and
+`saved` are always off less on:
+
+    off, on        name, path, nsys_version, gpus (a name per rank), tp, batch (sequences decoded at once), iterations
+    warnings       texts: why the two are not the same experiment but for graphs; empty where nothing says so
+    separation     saved_us by parts that add up to `iteration`: idle (= launch_idle + graph_gap + other_gap), work
+                   (= compute + collective), residual; all of them along the critical path over ranks
+    work           useful time of the kernels, mean over ranks, as off_us, on_us and saved_us, by `change`: only_off,
+                   only_on, variant, count, time, same; and all
+    measures       a list of quantity, off, on, saved: iteration time, parts of the critical path, launches, host
+    groups         a list of group, off_per_iteration, on_per_iteration, off_us, on_us, saved_us, a row a group
+    kernels        a list of change, group, kind, off_name, on_name (null where it did not run), off_per_iteration,
+                   on_per_iteration, off_us, on_us, saved_us, a row a kernel, greatest difference first
+    sentence       the separation in words
+
+`change` says how a kernel differs: only_off and only_on ran in one trace alone; variant is one function with other
+template arguments (another tile or split), matched only where either trace has one such name more than the other, as
+often as the other; count ran more or less often; time took longer or shorter each time; same did neither.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import kernels, tables
+from analysis.account import rounded
+from analysis.comparable import refuse, warnings
+from analysis.groups import GROUPS, family
+from analysis.iterations import Trace
+from analysis.summary import stem, summarise_trace
+from analysis.tables import Column
+
+CHANGES = ("only_off", "only_on", "variant", "count", "time", "same")
+_SIDES = (
+    Column(name="off_per_iteration", dtype="float64", meaning="operations in an iteration of one rank, graphs off"),
+    Column(name="on_per_iteration", dtype="float64", meaning="the same with graphs on"),
+    Column(name="off_us", dtype="float64", meaning="useful time in an iteration, mean over ranks; NaN unknown"),
+    Column(name="on_us", dtype="float64", meaning="the same with graphs on"),
+    Column(name="saved_us", dtype="float64", meaning="off_us less on_us"),
+)
+DIFFERENCES = (
+    Column(name="change", dtype="category", meaning="one of CHANGES"),
+    Column(name="group", dtype="category", meaning="one of groups.GROUPS"),
+    Column(name="kind", dtype="category", meaning="one of tables.KINDS"),
+    Column(name="off_name", dtype="str", meaning="demangled name with graphs off; empty where it did not run"),
+    Column(name="on_name", dtype="str", meaning="the same with graphs on"),
+    *_SIDES,
+)
+BY_GROUP = (Column(name="group", dtype="category", meaning="one of groups.GROUPS"), *_SIDES)
+# Copies that follow the growth of a request come once in many steps; a real difference is a whole operation.
+_COUNT_TOLERANCE = 0.25
+# What one kernel takes varies by a few percent between runs of one thing.
+_TIME_TOLERANCE_RATIO, _TIME_TOLERANCE_US = 0.05, 1.0
+_IDLE, _WORK = ("launch_idle", "graph_gap", "other_gap"), ("compute", "collective")
+_TYPICAL = ("operations", "launches", "graph_launches", "launch_call_us", "t_launch_us")
+_NUMBERS = ("per_iteration", "us_per_iteration")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """One trace of a pair: its summary and its kernels, as kernels.table gives them."""
+
+    summary: Mapping[str, Any]
+    kernels: pd.DataFrame
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Two traces side by side. kernels: DIFFERENCES; groups: BY_GROUP; measures: quantity, off, on, saved."""
+
+    off: Side
+    on: Side
+    kernels: pd.DataFrame
+    groups: pd.DataFrame
+    measures: pd.DataFrame
+    separation: Mapping[str, float | None]
+    warnings: tuple[str, ...]
+
+    @property
+    def work(self) -> dict[str, dict[str, float | None]]:
+        """The useful time of the kernels by how they differ, and of all."""
+        times = self.kernels.groupby("change", observed=False)[["off_us", "on_us", "saved_us"]].sum()
+        times.loc["all"] = self.kernels[["off_us", "on_us", "saved_us"]].sum()
+        rows = times.to_dict("index").items()
+        return {str(change): {str(key): rounded(us) for key, us in row.items()} for change, row in rows}
+
+    @property
+    def sentence(self) -> str:
+        """How much of the difference is idle time and how much other work; or why that is not known."""
+        return _sentence(self.separation, self.measures.set_index("quantity"), self.work)
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison ready for JSON, in the keys that the module describes."""
+        return {
+            "off": _about(self.off),
+            "on": _about(self.on),
+            "warnings": list(self.warnings),
+            "separation": dict(self.separation),
+            "work": self.work,
+            "measures": _records(self.measures),
+            "groups": _records(self.groups),
+            "kernels": _records(self.kernels),
+            "sentence": self.sentence,
+        }
+
+
+def compare(off: Trace, on: Trace, *, names: tuple[str, str] | None = None) -> Comparison:
+    """Set a trace with graphs off beside one with graphs on.
+
+    Raises TraceError where `off` launched graphs, `on` launched none in some iteration, or they differ in ranks.
+    """
+    off_name, on_name = names or (stem(off.activity.path), stem(on.activity.path))
+    return between(side(off, off_name), side(on, on_name))
+
+
+def side(trace: Trace, name: str) -> Side:
+    """What a comparison needs of a trace."""
+    path = str(trace.activity.path)
+    return Side(summary=summarise_trace(trace, name), kernels=kernels.table(trace), path=path)
+
+
+def between(off: Side, on: Side) -> Comparison:
+    """Set two sides beside each other. Raises TraceError as `compare` does."""
+    refuse(off.summary, on.summary)
+    found = differences(off.kernels, on.kernels)
+    return Comparison(
+        off=off,
+        on=on,
+        kernels=found,
+        groups=_by_group(found),
+        measures=_measures(off.summary, on.summary),
+        separation=_separation(off.summary["critical_path_us"], on.summary["critical_path_us"]),
+        warnings=warnings(off.summary, on.summary, off.kernels, on.kernels),
+    )
+
+
+def differences(off: pd.DataFrame, on: pd.DataFrame) -> pd.DataFrame:
+    """The kernels of two traces, as kernels.table gives them, matched by name, in the columns of DIFFERENCES."""
+    keys = ["kind", "name"]
+    sides = [
+        frame.assign(kind=frame["kind"].astype(str), group=frame["group"].astype(str))[[*keys, "group", *_NUMBERS]]
+        for frame in (off, on)
+    ]
+    both = sides[0].merge(sides[1], on=keys, how="outer", suffixes=("_off", "_on"))
+    both = both.assign(
+        off_name=both["name"].where(both["per_iteration_off"].notna(), ""),
+        on_name=both["name"].where(both["per_iteration_on"].notna(), ""),
+    )
+    both = _with_variants(both)
+    both = both.assign(group=both["group_on"].fillna(both["group_off"]))
+    counts = [both[f"per_iteration_{which}"].fillna(0) for which in ("off", "on")]
+    times = [
+        both[f"us_per_iteration_{which}"].mask(both[f"{which}_name"] == "", 0.0).astype("float64")
+        for which in ("off", "on")
+    ]
+    found = both.assign(
+        change=_changes(both, counts, times),
+        off_per_iteration=counts[0],
+        on_per_iteration=counts[1],
+        off_us=times[0],
+        on_us=times[1],
+        saved_us=times[0] - times[1],
+    )
+    order = np.lexsort((found["name"].to_numpy(str), -found["saved_us"].abs().fillna(0).to_numpy()))
+    typed = {"change": list(CHANGES), "group": list(GROUPS), "kind": list(tables.KINDS)}
+    found = found.astype({name: pd.CategoricalDtype(values) for name, values in typed.items()})
+    return tables.conform(found.iloc[order], DIFFERENCES, "kernel differences")
+
+
+def _with_variants(both: pd.DataFrame) -> pd.DataFrame:
+    """Join rows of one trace each that are surely one kernel: the only ones left of their function, equally often."""
+    alone = both[((both["off_name"] == "") | (both["on_name"] == "")) & (both["kind"] == "kernel")]
+    alone = alone.assign(family=alone["name"].map(family), off=alone["on_name"] == "")
+    sizes = alone.groupby("family")["off"].agg(["size", "sum"])
+    alone = alone[alone["family"].isin(sizes.index[(sizes["size"] == 2) & (sizes["sum"] == 1)])]
+    off, on = (alone[alone["off"] == which].set_index("family", drop=False) for which in (True, False))
+    on = on.loc[off.index]
+    apart = (off["per_iteration_off"] - on["per_iteration_on"]).abs()
+    sure = ((apart <= _COUNT_TOLERANCE) & (off["group_off"] == on["group_on"])).to_numpy(bool)
+    off, on = off[sure], on[sure]
+    of_on = [name for name in both.columns if name.endswith("_on") or name == "on_name"]
+    joined = off.assign(**{name: on[name].to_numpy() for name in of_on})[both.columns]
+    names = [*off["name"], *on["name"]]
+    rest = both[~both["name"].isin(names)]
+    return pd.concat([rest, joined], ignore_index=True) if len(joined) else both
+
+
+def _changes(both: pd.DataFrame, counts: "list[pd.Series[float]]", times: "list[pd.Series[float]]") -> Any:
+    """How each row differs, one of CHANGES."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = [(us / count).to_numpy(np.float64) for us, count in zip(times, counts, strict=True)]
+        slower = np.abs(each[0] - each[1]) > _TIME_TOLERANCE_RATIO * np.minimum(*each)
+    enough = ((times[0] - times[1]).abs() > _TIME_TOLERANCE_US).to_numpy(bool)
+    return np.select(
+        [
+            both["on_name"] == "",
+            both["off_name"] == "",
+            both["on_name"] != both["off_name"],
+            (counts[0] - counts[1]).abs() > _COUNT_TOLERANCE,
+            slower & enough,
+        ],
+        CHANGES[:-1],
+        CHANGES[-1],
+    )
+
+
+def _by_group(found: pd.DataFrame) -> pd.DataFrame:
+    """The rows of DIFFERENCES summed over each group."""
+    numbers = [column.name for column in _SIDES]
+    by_group = found.groupby("group", observed=True)[numbers]
+    # One time that is not known leaves the sum unknown.
+    sums = by_group.sum().where(by_group.count().eq(by_group.size(), axis=0))
+    return tables.conform(sums.reset_index(), BY_GROUP, "group differences")
+
+
+def _measures(off: Mapping[str, Any], on: Mapping[str, Any]) -> pd.DataFrame:
+    """Quantities of both sides, in the unit that the name ends in: quantity, off, on, saved."""
+    sides = [_quantities(summary) for summary in (off, on)]
+    rows = pd.DataFrame({"off": sides[0], "on": sides[1]}, dtype="float64")
+    return rows.assign(saved=rows["off"] - rows["on"]).rename_axis("quantity").reset_index()
+
+
+def _quantities(summary: Mapping[str, Any]) -> dict[str, float]:
+    ranks = pd.DataFrame(summary["ranks"])[[*_TYPICAL, "useful_ms", "host_ms"]].astype("float64")
+    thousand = {key: 1e3 * float(value) for key, value in summary["iter_ms"].items()}
+    path = summary["critical_path_us"].items()
+    return {
+        **{f"iteration_{key}_us": value for key, value in thousand.items()},
+        **{f"path_{part}_us": np.nan if us is None else float(us) for part, us in path},
+        "useful_us": 1e3 * ranks["useful_ms"].mean(),
+        **{name: ranks[name].median() for name in _TYPICAL},
+        # The slowest host sets the pace of all ranks.
+        "host_us": 1e3 * ranks["host_ms"].max(),
+    }
+
+
+def _separation(off: Mapping[str, Any], on: Mapping[str, Any]) -> dict[str, float | None]:
+    """What graphs saved, by parts of the critical path that add up; None where a path is not known."""
+    parts = (*_IDLE, *_WORK)
+    if any(path[part] is None for path in (off, on) for part in ("wall", *parts)):
+        return dict.fromkeys(("iteration", "idle", *_IDLE, "work", *_WORK, "residual"))
+    saved = {part: off[part] - on[part] for part in ("wall", *parts)}
+    idle, work = sum(saved[part] for part in _IDLE), sum(saved[part] for part in _WORK)
+    found = {"iteration": saved["wall"], "idle": idle, **{part: saved[part] for part in _IDLE}}
+    found |= {"work": work, **{part: saved[part] for part in _WORK}, "residual": saved["wall"] - idle - work}
+    return {part: rounded(us) for part, us in found.items()}
+
+
+def _sentence(saved: Mapping[str, Any], measures: pd.DataFrame, work: Mapping[str, Any]) -> str:
+    off_us, on_us = measures.loc["iteration_median_us", ["off", "on"]].astype("float64")
+    times = f"An iteration takes {off_us:.0f} us with graphs off and {on_us:.0f} us with graphs on (traced)"
+    if saved["iteration"] is None:
+        return f"{times}; what the difference is made of is not known, because a trace has no critical path."
+    total = saved["iteration"]
+
+    shares = [f" ({round(100 * saved[part] / total)} %)" if total > 0 else "" for part in ("idle", "work")]
+    return (
+        f"{times}. Of the {total:.0f} us between them on the critical path, {saved['idle']:.0f} us{shares[0]} are time "
+        f"in which the GPU stood idle (waiting for launches {saved['launch_idle']:.0f}, gaps inside graphs "
+        f"{saved['graph_gap']:.0f}, other gaps {saved['other_gap']:.0f}), {saved['work']:.0f} us{shares[1]} are other "
+        f"work (compute {saved['compute']:.0f}, collectives {saved['collective']:.0f}), {saved['residual']:.0f} us are "
+        f"residual. Kernels that ran only with graphs off took {work['only_off']['off_us']:.0f} us, those that ran "
+        f"only with graphs on {work['only_on']['on_us']:.0f} us."
+    )
+
+
+def _about(one: Side) -> dict[str, Any]:
+    keys = ("name", "nsys_version", "gpus", "tp", "iterations")
+    return {**{key: one.summary[key] for key in keys}, "batch": one.summary["steps"]["sequences"], "path": one.path}
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows for JSON: no NaN, no empty name."""
+    return [
+        {str(key): rounded(value) if isinstance(value, float) else value or None for key, value in row.items()}
+        for row in frame.astype(dict.fromkeys(frame.select_dtypes("category"), "object")).to_dict("records")
+    ]
