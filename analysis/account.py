@@ -34,14 +34,16 @@ def find(trace: Trace) -> Account:
     matched = collectives.match(trace)
     waited = collectives.waits(trace, matched)
     path = critical_path.typical(critical_path.find(trace, gaps, matched))
+    del gaps
+    host, slow = hosts.find(trace)
     return Account(
         trace={
             "critical_path_us": {name.removesuffix("_us"): rounded(value) for name, value in path.items()},
             "launch_law": _law(law),
             "collectives": _collectives(trace, matched, waited),
-            "slow_sites": _slow_sites(trace),
+            "slow_sites": _slow_sites(slow),
         },
-        ranks=_ranks(matched, waited, hosts.measure(trace)),
+        ranks=_ranks(matched, waited, host),
     )
 
 
@@ -70,8 +72,8 @@ def _collectives(trace: Trace, matched: Matched, waited: pd.DataFrame) -> dict[s
     }
 
 
-def _slow_sites(trace: Trace) -> list[dict[str, Any]]:
-    found = hosts.slow_sites(trace).head(SITES_SHOWN)
+def _slow_sites(slow: pd.DataFrame) -> list[dict[str, Any]]:
+    found = slow.head(SITES_SHOWN)
     return [
         {str(name): value if isinstance(value, str) else rounded(value) for name, value in row.items()}
         for row in found[["before", "after", "per_iteration", "interval_us", "total_ms"]].to_dict("records")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from analysis.intervals import Ints, Mask
 
@@ -39,4 +40,24 @@ def medians(groups: Ints, count: int, values: Ints) -> Floats:
     rows = counts(groups, count)
     middle, some = np.cumsum(rows) - rows + rows // 2, rows > 0
     found[some] = (ordered[middle[some]] + ordered[middle[some] - (rows[some] % 2 == 0)]) / 2
+    return found
+
+
+def largest(groups: Ints, count: int, values: Ints) -> Floats:
+    """The largest of each group's values, NaN where it has none."""
+    found = np.full(count, -np.inf)
+    np.maximum.at(found, groups[groups >= 0], values[groups >= 0])
+    return np.where(np.isneginf(found), np.nan, found)
+
+
+def among(rows: pd.DataFrame, iterations: pd.DataFrame) -> Ints:
+    """Which row of `iterations` the rank and iteration of each row name, -1 for none."""
+    rank, iteration = (rows[name].to_numpy(np.int64) for name in ("rank", "iteration"))
+    wanted = iterations["rank"].to_numpy(np.int64), iterations["iteration"].to_numpy(np.int64)
+    ranks = 1 + max(int(rank.max(initial=0)), int(wanted[0].max(initial=0)))
+    # A column more, the first, for what is in no iteration.
+    width = 2 + max(int(iteration.max(initial=0)), int(wanted[1].max(initial=0)))
+    numbers = np.full((ranks, width), -1, np.int64)
+    numbers[wanted[0], wanted[1] + 1] = np.arange(len(iterations))
+    found: Ints = numbers.ravel()[rank * width + (iteration + 1)]
     return found

@@ -1,11 +1,14 @@
 """Operations on intervals of time, in integer nanoseconds and without a loop over rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
+from analysis.threads import side_by_side
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -30,8 +33,10 @@ class Union:
 
 def union(starts_ns: Ints, ends_ns: Ints) -> Union:
     """Merge intervals that overlap or touch. There must be at least one."""
-    order = np.argsort(starts_ns, kind="stable")
-    starts_ns, latest = starts_ns[order], np.maximum.accumulate(ends_ns[order])
+    if (starts_ns[1:] < starts_ns[:-1]).any():
+        order = np.argsort(starts_ns, kind="stable")
+        starts_ns, ends_ns = starts_ns[order], ends_ns[order]
+    latest = np.maximum.accumulate(ends_ns)
     opens = np.concatenate(([True], starts_ns[1:] > latest[:-1]))
     closes = np.concatenate((opens[1:], [True]))
     starts_ns, ends_ns = starts_ns[opens], latest[closes]
@@ -56,11 +61,22 @@ def latest_end_before(groups: Ints, ends_ns: Ints) -> tuple[Ints, Mask]:
 def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:
     """How much of each window the operations of its rank cover. Both have rank, start_ns and end_ns."""
     covered = np.zeros(len(windows), np.int64)
-    of_rank = windows["rank"].to_numpy()
-    for rank in np.unique(of_rank):
-        mine = operations[operations["rank"] == rank]
-        merged = union(mine["start_ns"].to_numpy(np.int64), mine["end_ns"].to_numpy(np.int64))
-        at = of_rank == rank
-        starts, ends = windows.loc[at, "start_ns"].to_numpy(np.int64), windows.loc[at, "end_ns"].to_numpy(np.int64)
-        covered[at] = merged.covered_until(ends) - merged.covered_until(starts)
+    starts_ns, ends_ns = operations["start_ns"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64)
+    opens_ns, closes_ns = windows["start_ns"].to_numpy(np.int64), windows["end_ns"].to_numpy(np.int64)
+    of_rank, in_rank = _by_rank(operations), _by_rank(windows)
+
+    def cover(rank: int) -> None:
+        mine, at = of_rank(rank), in_rank(rank)
+        merged = union(starts_ns[mine], ends_ns[mine])
+        covered[at] = merged.covered_until(closes_ns[at]) - merged.covered_until(opens_ns[at])
+
+    side_by_side(cover, np.unique(windows["rank"]).tolist())
     return covered
+
+
+def _by_rank(rows: pd.DataFrame) -> Callable[[int], Ints | slice]:
+    """What picks the rows of a rank; of rows in order of rank it is a slice, which copies nothing."""
+    ranks = rows["rank"].to_numpy(np.int64)
+    if (ranks[1:] >= ranks[:-1]).all():
+        return lambda rank: slice(*np.searchsorted(ranks, (rank, rank + 1)).tolist())
+    return lambda rank: np.flatnonzero(ranks == rank)

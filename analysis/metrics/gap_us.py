@@ -7,21 +7,29 @@ operations of the rank, not from the end of the one before. A negative gap is ov
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import latest_end_before
+from analysis import grouped
+from analysis.intervals import NEVER, Ints
 from analysis.iterations import Trace
 
 
 def measure(trace: Trace) -> pd.DataFrame:
     """The median gap of each iteration, overlaps left aside. Returns rank, iteration, gap_us (NaN without a gap)."""
-    idle = gaps(trace)
-    idle = idle[idle["gap_us"] >= 0]
-    return trace.per_iteration(idle.groupby(["rank", "iteration"])["gap_us"].median(), "gap_us", absent=np.nan)
+    windows, gap_ns = trace.iterations, _gap_ns(trace)
+    of = np.where(gap_ns >= 0, grouped.among(trace.operations, windows), -1)
+    return windows[["rank", "iteration"]].assign(gap_us=grouped.medians(of, len(windows), gap_ns) / 1e3)
 
 
 def gaps(trace: Trace) -> pd.DataFrame:
     """The gap before every operation of the steady iterations. Returns rank, iteration, gap_us; overlap is negative."""
-    operations = trace.operations.sort_values(["rank", "start_ns"], kind="stable")
-    latest_ns, first = latest_end_before(operations["rank"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64))
-    gap_ns = operations["start_ns"].to_numpy(np.int64) - latest_ns
-    found = operations[["rank", "iteration"]].assign(gap_us=gap_ns / 1e3)
-    return found[~first & (found["iteration"] >= 0).to_numpy()].reset_index(drop=True)
+    rank, iteration, latest_ns = (
+        trace.operations[name].to_numpy(np.int64) for name in ("rank", "iteration", "latest_end_ns")
+    )
+    inside = (iteration >= 0) & (latest_ns != NEVER)
+    gap_us = _gap_ns(trace)[inside] / 1e3
+    return pd.DataFrame({"rank": rank[inside], "iteration": iteration[inside], "gap_us": gap_us}, copy=False)
+
+
+def _gap_ns(trace: Trace) -> Ints:
+    """The gap before every operation; negative for the first of a rank, too, which has none."""
+    starts_ns, latest_ns = (trace.operations[name].to_numpy(np.int64) for name in ("start_ns", "latest_end_ns"))
+    return np.where(latest_ns == NEVER, -1, starts_ns - latest_ns)

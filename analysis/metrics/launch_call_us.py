@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from analysis import grouped
 from analysis.iterations import Trace
 
 
 def measure(trace: Trace) -> pd.DataFrame:
     """The summed duration of the launch calls of each iteration. Returns rank, iteration, launch_call_us."""
-    launched = trace.launches()
-    calls = trace.activity.calls.iloc[launched["call"]]
-    spent = launched.assign(call_us=((calls["end_ns"] - calls["start_ns"]) / 1e3).to_numpy(np.float64))
-    return trace.per_iteration(spent.groupby(["rank", "iteration"])["call_us"].sum(), "launch_call_us")
+    windows, operations, calls = trace.iterations, trace.operations, trace.activity.calls
+    took_ns = calls["end_ns"].to_numpy(np.int64) - calls["start_ns"].to_numpy(np.int64)
+    first = operations["first_of_call"].to_numpy(bool)
+    of = grouped.among(operations, windows)[first]
+    spent_ns = grouped.sums(of, len(windows), took_ns[operations["call"].to_numpy(np.int64)[first]])
+    return windows[["rank", "iteration"]].assign(launch_call_us=spent_ns / 1e3)

@@ -2,9 +2,12 @@
 
 import pandas as pd
 
+from analysis import grouped
 from analysis.iterations import Trace
 
 
 def measure(trace: Trace) -> pd.DataFrame:
     """The operations of each iteration. Returns rank, iteration, operations."""
-    return trace.per_iteration(trace.operations.groupby(["rank", "iteration"]).size(), "operations")
+    windows = trace.iterations
+    ran = grouped.counts(grouped.among(trace.operations, windows), len(windows))
+    return windows[["rank", "iteration"]].assign(operations=ran)
