@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import anchors, steps, tables
+from analysis import anchors, grouped, steps, tables
 from analysis.anchors import Anchor
 from analysis.errors import TraceError
 from analysis.extract import Activity
@@ -172,9 +172,13 @@ def _most_often(operations: pd.DataFrame, lead: int, cut: _Cut, kept: Mask) -> i
 
 def _busiest(operations: pd.DataFrame) -> pd.DataFrame:
     """The operations of each rank's stream with most of them, in order of start."""
-    counts = operations.groupby(["rank", "stream"]).size()
-    streams = counts[counts.groupby("rank").idxmax()].reset_index()[["rank", "stream"]]
-    return operations.merge(streams, on=["rank", "stream"])
+    of, streams = pd.factorize(operations["stream"].to_numpy(np.int64), sort=True)
+    of += operations["rank"].to_numpy(np.int64) * len(streams)
+    ranks = operations["rank"].to_numpy(np.int64)
+    counts = np.bincount(of, minlength=(int(ranks.max()) + 1) * len(streams)).reshape(-1, len(streams))
+    busiest = counts.argmax(axis=1) + np.arange(len(counts)) * len(streams)
+    wanted = ["rank", "signature", "start_ns", "end_ns", "graph_node", "call"]
+    return operations[wanted].iloc[np.flatnonzero(of == busiest[ranks])].reset_index(drop=True)
 
 
 def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
@@ -234,12 +238,18 @@ def _counts(row: Ints, what: Ints, rows: int) -> Ints:
 
 def _anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int:
     """The signature that occurs once per period on every rank and is followed by the largest bubble."""
-    of_rank = stream["rank"].to_numpy(np.int64)
-    position = stream.groupby("rank").cumcount()
-    step = position.groupby([stream["rank"], stream["signature"]]).diff()
-    seen = stream.assign(regular=step == lag, bubble_ns=_bubbles(of_rank, stream))
-    facts = seen.groupby(["rank", "signature"]).agg(
-        times=("regular", "size"), regular=("regular", "sum"), bubble_ns=("bubble_ns", "median")
+    of_rank, signature = (stream[name].to_numpy(np.int64) for name in ("rank", "signature"))
+    kinds = len(activity.signatures)
+    group, groups = of_rank * kinds + signature, len(activity.ranks) * kinds
+    order = np.argsort(group.astype(np.int32), kind="stable")
+    returns = (np.diff(group[order]) == 0) & (np.diff(order) == lag)
+    facts = pd.DataFrame(
+        {
+            "times": grouped.counts(group, groups),
+            "regular": grouped.counts(group[order[1:]][returns], groups),
+            "bubble_ns": grouped.medians(group, groups, _bubbles(of_rank, stream)),
+        },
+        index=pd.MultiIndex.from_product([range(len(activity.ranks)), range(kinds)], names=["rank", "signature"]),
     )
     once = facts[(facts["times"] > 2) & (facts["regular"] >= _ANCHOR_REGULARITY * (facts["times"] - 1))]
     once = once[once["times"] >= _ANCHOR_REGULARITY * once["times"].groupby("rank").transform("max")]
