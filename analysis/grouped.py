@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.intervals import Ints, Mask
+from analysis.intervals import NEVER, Ints, Mask
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int8]
@@ -45,9 +45,9 @@ def medians(groups: Ints, count: int, values: Ints) -> Floats:
 
 def largest(groups: Ints, count: int, values: Ints) -> Floats:
     """The largest of each group's values, NaN where it has none."""
-    found = np.full(count, -np.inf)
+    found = np.full(count, NEVER)
     np.maximum.at(found, groups[groups >= 0], values[groups >= 0])
-    return np.where(np.isneginf(found), np.nan, found)
+    return np.where(found == NEVER, np.nan, found)
 
 
 def among(rows: pd.DataFrame, iterations: pd.DataFrame) -> Ints:
