@@ -139,8 +139,8 @@ def _cut(activity: Activity, lead: int) -> _Cut:
 
 def _regular(activity: Activity, lead: int) -> _Cut:
     stream = _busiest(activity.operations)
-    tokens = stream.loc[stream["rank"] == lead, "signature"].to_numpy(np.int64)
-    lag, match = _period(tokens, activity)
+    mine = stream[stream["rank"] == lead]
+    lag, match = _period(mine["signature"].to_numpy(np.int64), _largest_graph(mine), activity)
     signatures = np.array([_anchor(stream, lead, lag, activity)])
     ends = stream[stream["signature"] == signatures[0]].groupby("rank")["end_ns"].apply(np.array)
     return _Cut(bounds=_aligned(ends, activity), signatures=signatures, period_operations=lag, match_ratio=match)
@@ -181,13 +181,21 @@ def _busiest(operations: pd.DataFrame) -> pd.DataFrame:
     return operations[wanted].iloc[np.flatnonzero(of == busiest[ranks])].reset_index(drop=True)
 
 
-def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
+def _largest_graph(stream: pd.DataFrame) -> int:
+    """The most operations of one graph launch: no step is shorter."""
+    nodes = stream.loc[(stream["graph_node"] >= 0) & (stream["call"] >= 0), "call"].to_numpy(np.int64)
+    return int(np.unique(nodes, return_counts=True)[1].max()) if len(nodes) else 1
+
+
+def _period(tokens: Ints, least: int, activity: Activity) -> tuple[int, float]:
     """The smallest distance at which an operation returns and everything between returns with it; and how much does.
 
     Counting what lies between returns, rather than comparing the sequence with itself at a lag, forgives a step that
-    has an operation more: every 16 tokens or so a new block of KV cache shifts all that follows.
+    has an operation more: every 16 tokens or so a new block of KV cache shifts all that follows. It is `least` at the
+    least, and 1, an operation that follows itself, only where nothing returns later: no step is one of its kernels.
     """
     returns = _returns(tokens)
+    returns = returns[returns["distance"] >= least]
     alike = np.array([_alike(tokens, token) for token in returns["token"]])
     if not len(alike) or alike.max() < _ALIKE_LEAST:
         best = f" (at best {alike.max():.0%} of them, {_ALIKE_LEAST:.0%} expected)" if len(alike) else ""
@@ -197,7 +205,8 @@ def _period(tokens: Ints, activity: Activity) -> tuple[int, float]:
         )
     # In iterations of few operations, as where graphs are single ones, one more in 16 steps weighs more than that.
     allowed = max(_ALIKE_TOLERANCE, min(_ONCE_LEAST / returns["distance"].iloc[int(alike.argmax())], 0.03))
-    at = int(np.flatnonzero(alike >= alike.max() - allowed)[0])
+    near = np.flatnonzero(alike >= alike.max() - allowed)
+    at = int(near[min(int(returns["distance"].iloc[near[0]] == 1), len(near) - 1)])
     return int(returns["distance"].iloc[at]), float(alike[at])
 
 

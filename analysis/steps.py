@@ -200,22 +200,23 @@ def _told(rows: pd.DataFrame) -> "npt.NDArray[np.object_]":
     decode = known & ((tokens == sequences) | padded) | rows["hidden"].to_numpy(bool) & (rows["tokens"] < 0).to_numpy()
     more = known & ~decode & (tokens > sequences)
     kind = np.select([decode, more], ["decode", "prefill"], "other").astype(object)
-    kind[more & _with_decodes(decode, np.where(known, sequences, 0))] = "mixed"
+    if _mixes(decode, more, sequences):
+        kind[more & (sequences > 1)] = "mixed"
+        # What the first of the capture ran beside, nothing tells.
+        kind[:1] = np.where(more[:1], "other", kind[:1])
     return kind
 
 
-def _with_decodes(decode: Mask, sequences: Ints) -> Mask:
-    """Whether a step of many rows sampled the sequences that were decoding, too.
+def _mixes(decode: Mask, more: Mask, sequences: Ints) -> bool:
+    """Whether steps of many rows sample the sequences that decode, too, as most of those between decode steps show.
 
-    It then samples more than the decode step before, and the one after no more than it did. A prefill of its own
-    samples only what it adds.
+    One that does samples more than the decode step before, and the one after no more than it did. A prefill of its
+    own samples only what it adds to the next.
     """
-    at = np.arange(len(decode))
-    before = np.maximum.accumulate(np.where(decode, at, -1))
-    after = np.minimum.accumulate(np.where(decode, at, len(at))[::-1])[::-1]
-    running = np.where(before >= 0, sequences[np.maximum(before, 0)], 0)
-    then = np.where(after < len(at), sequences[np.minimum(after, len(at) - 1)], 0)
-    return (running > 0) & (sequences > running) & (then <= sequences)
+    alone = decode[:-2] & more[1:-1] & decode[2:]
+    before, here, after = sequences[:-2], sequences[1:-1], sequences[2:]
+    together = int((alone & (here > before) & (after <= here)).sum())
+    return together > int((alone & (after > here)).sum())
 
 
 def _marks(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
@@ -224,21 +225,28 @@ def _marks(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
     The range of a step is the one in which most of its operations were launched: the host may be steps ahead.
     """
     steps = len(bounds) - 1
-    ranges, calls = marked(activity, lead), activity.calls
+    ranges, operations = marked(activity, lead), activity.operations
     nothing = pd.DataFrame({"kind": np.full(steps, None, object), "sequences": _UNKNOWN, "tokens": _UNKNOWN})
-    if ranges.empty:
+    mine = operations[(operations["rank"] == lead) & (operations["call"] >= 0)]
+    step = np.searchsorted(bounds, mine["end_ns"].to_numpy(np.int64), side="left") - 1
+    at = launched_in(ranges, activity.calls["start_ns"].to_numpy(np.int64)[mine["call"]], step, steps)
+    if not (at >= 0).any():
         return nothing
-    operations = activity.operations[(activity.operations["rank"] == lead) & (activity.operations["call"] >= 0)]
-    called_ns = calls["start_ns"].to_numpy(np.int64)[operations["call"]]
-    step = np.searchsorted(bounds, operations["end_ns"].to_numpy(np.int64), side="left") - 1
+    found = ranges[["kind", "sequences", "tokens"]].take(np.maximum(at, 0)).reset_index(drop=True)
+    return found.where(pd.Series(at >= 0), nothing)
+
+
+def launched_in(ranges: pd.DataFrame, called_ns: Ints, step: Ints, steps: int) -> Ints:
+    """The row of the range in which most operations of each step were called, -1 for a step with none in any."""
+    of_step = np.full(steps, -1, np.int64)
+    if ranges.empty:
+        return of_step
     at = np.searchsorted(ranges["start_ns"].to_numpy(np.int64), called_ns, side="right") - 1
     within = (at >= 0) & (called_ns <= ranges["end_ns"].to_numpy(np.int64)[at]) & (step >= 0) & (step < steps)
     pairs, times = np.unique(step[within] * len(ranges) + at[within], return_counts=True)
     order = np.argsort(times, kind="stable")
-    of_step = np.full(steps, -1, np.int64)
     of_step[pairs[order] // len(ranges)] = pairs[order] % len(ranges)
-    found = ranges[["kind", "sequences", "tokens"]].take(np.maximum(of_step, 0)).reset_index(drop=True)
-    return found.where(pd.Series(of_step >= 0), nothing)
+    return of_step
 
 
 def marked(activity: Activity, rank: int) -> pd.DataFrame:

@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, extract, iterations, steps
+from analysis import account, cross_check, extract, iterations, stationarity, steps
 from analysis.account import rounded
 from analysis.iterations import Trace
 from analysis.measure import measure
 from analysis.metrics import gap_us
-
-_SETTLED = 0.05
-_SETTLED_OVER = 5
 
 
 def summarise(path: Path, name: str | None = None) -> dict[str, Any]:
@@ -26,13 +23,15 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
 
     Times are medians over the steady iterations, in the unit that their name ends in; `gpus` has one name per rank;
     `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy);
-    `settling_iterations` is how many of the iterations came before the iteration time settled. What analysis.account
+    `settling_iterations` is how many of the iterations came before the iteration time settled; `steps` says what the
+    capture held, `stationarity` and `cross_check` whether the iteration time can be trusted. What analysis.account
     finds stands beside: `critical_path_us`, `launch_law`, `collectives`, `slow_sites`, and per rank what it did.
     """
     samples = measure(trace)
     wide = samples.pivot(index=["rank", "iteration"], columns="quantity", values="value")
     found, accounts = gaps(trace), account.find(trace)
     per_step = wide["iter_ms"].groupby("iteration").median()
+    settled = stationarity.find(per_step.to_numpy(np.float64), per_step.index.to_numpy(np.int64))
     return {
         "name": name,
         "nsys_version": trace.activity.nsys_version,
@@ -41,7 +40,9 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "graphs": _graphs(pd.concat([wide["graph_launches"], steps.other_graph_launches(trace)])),
         "graph_tracing": trace.activity.graph_tracing,
         "iterations": len(per_step),
-        "settling_iterations": settling(per_step.to_numpy(np.float64)),
+        "settling_iterations": settled["settling_iterations"],
+        "stationarity": settled,
+        "cross_check": cross_check.find(trace),
         "dropped": {"count": trace.dropped, "reason": trace.why_dropped},
         "steps": steps.counts(trace),
         "anchor": trace.anchor,
@@ -60,15 +61,6 @@ def gaps(source: Path | Trace) -> pd.DataFrame:
     trace = source if isinstance(source, Trace) else iterations.find(extract.read(Path(source)))
     found = gap_us.gaps(trace)
     return found[found["gap_us"] >= 0].reset_index(drop=True)
-
-
-def settling(iter_ms: "np.typing.NDArray[np.float64]") -> int:
-    """How many iterations pass before the median of five in a row is within 5 % of that of the second half."""
-    usual = np.median(iter_ms[len(iter_ms) // 2 :])
-    for start in range(len(iter_ms)):
-        if abs(np.median(iter_ms[start : start + _SETTLED_OVER]) / usual - 1) <= _SETTLED:
-            return start
-    return len(iter_ms)
 
 
 def stem(path: Path) -> str:

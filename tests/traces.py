@@ -193,3 +193,13 @@ def recorded(engine: str, tp: int, graphs: str) -> Path:
     """A real trace: Llama-3-8B at batch 1 on H200s."""
     cases = Path(__file__).resolve().parents[1] / "data" / "recordings" / "h200x8-2026-11-20" / "cases"
     return cases / f"llama3-8b_{engine}_tp{tp}_graphs-{graphs}_trace-node_r1" / "trace_b1.sqlite.xz"
+
+
+def served(name: str) -> Path:
+    """A real trace of a changing batch: Llama-3-8B, at most 4 sequences at a time, on H200s."""
+    return Path(__file__).resolve().parents[1] / "data" / "traces" / f"served_{name}.sqlite.xz"
+
+
+def steady(name: str) -> Path:
+    """A real trace of one sequence in a mode that the study does not run."""
+    return Path(__file__).resolve().parents[1] / "data" / "traces" / f"steady_{name}.sqlite.xz"

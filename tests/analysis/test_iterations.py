@@ -119,6 +119,34 @@ def test_iterations_are_found_where_graphs_are_single_operations(tmp_path: Path)
     assert set(np.diff(_find(trace, tmp_path).iterations[["start_ns", "end_ns"]]).ravel()) == {100}
 
 
+@pytest.mark.parametrize("last", ["argmax", "last"])
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_step_of_one_kernel_repeated_and_another_is_no_single_kernel(
+    tmp_path: Path, last: str, graphs: bool
+) -> None:
+    trace = Sqlite()
+    for step in range(20):
+        now = 1000 * step
+        nodes = [(name, now + 10 * at, now + 10 * at + 8) for at, name in enumerate(["gemm"] * 40 + [last])]
+        if graphs:
+            trace.graph(nodes, at=now - 5)
+        else:
+            for name, start, end in nodes:
+                trace.launch(name, at=start - 5, start=start, end=end)
+    found = _find(trace, tmp_path)
+    assert found.period_operations == 41
+    assert set(np.diff(found.iterations[["start_ns", "end_ns"]]).ravel()) == {1000}
+
+
+def test_nodes_of_one_graph_launch_are_in_one_step(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for step in range(40):
+        names = ["gemm", "norm"] * 40 + ["last"]
+        nodes = [(name, 1000 * step + 10 * at, 1000 * step + 10 * at + 8) for at, name in enumerate(names)]
+        trace.graph(nodes, at=1000 * step - 5)
+    assert _find(trace, tmp_path).period_operations == 81
+
+
 def test_all_ranks_have_the_same_anchor_though_their_bubbles_differ(tmp_path: Path) -> None:
     trace = Sqlite()
     for step in range(10):

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from analysis import extract, iterations
-from analysis.summary import gaps, settling, summarise
+from analysis.summary import gaps, summarise
 from tests import traces
 from tests.traces import Sqlite
 
@@ -64,18 +63,6 @@ def test_gaps_are_told_without_the_overlaps(tmp_path: Path) -> None:
     assert found.columns.tolist() == ["rank", "iteration", "gap_us"]
     assert found.loc[found["iteration"] == 6, "gap_us"].tolist() == [0.01, 0, 0.01, 0]
     assert gaps(iterations.find(extract.read(path))).equals(found)
-
-
-@pytest.mark.parametrize(
-    ("iter_ms", "settled_after"),
-    [
-        pytest.param([5.0] * 20, 0, id="steady"),
-        pytest.param([9.0] * 6 + [5.0] * 20, 4, id="slow at first: the median of five counts"),
-        pytest.param([5.0] * 10 + [8.0] + [5.0] * 10, 0, id="a single burst"),
-    ],
-)
-def test_settling(iter_ms: list[float], settled_after: int) -> None:
-    assert settling(np.array(iter_ms)) == settled_after
 
 
 @pytest.mark.parametrize(("tp", "graphs"), [(1, "on"), (8, "off")])
