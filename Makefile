@@ -1,5 +1,5 @@
-# Two commands, each of which sets up what it needs in .venv; a set-up that holds already is left as it is.
-#     make sweep ARGS="--dry-run --gpu rtx4090"     make test ARGS="-k extract"
+# Three commands, each of which sets up what it needs in .venv; a set-up that holds already is left as it is.
+#     make sweep ARGS="--dry-run --gpu rtx4090"     make test ARGS="-k extract"     make bench ARGS="--times 1,10"
 # ARGS goes to the command; PYTHON=... chooses the interpreter, otherwise the first of CANDIDATES that is new enough.
 
 VENV := .venv
@@ -15,10 +15,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # An environment whose interpreter is gone (removed, upgraded) is no set-up, whatever its stamps say.
 $(shell $(VENV)/bin/python -c '' 2> /dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 
-.PHONY: help sweep test
+.PHONY: help sweep test bench
 help:
 	@echo 'make sweep  run the study here, or replay the recorded one where there is no GPU'
 	@echo 'make test   lint, types and every test that needs no GPU'
+	@echo 'make bench  time and memory of the analysis on a big trace, beside a bare SELECT'
 
 sweep: $(VENV)/.installed
 	@$(RUN) study.sweep $(ARGS)
@@ -28,6 +29,9 @@ test: $(VENV)/.installed-dev
 	$(RUN) ruff check .
 	$(RUN) mypy --strict
 	@if $(RUN) launch.install nsys; then export NSYS_EXPECTED=1; fi; $(RUN) pytest -m 'not gpu' $(ARGS)
+
+bench: $(VENV)/.installed
+	@$(RUN) tests.bench $(ARGS)
 
 $(VENV)/.installed: pyproject.toml
 	@$(make-venv)
