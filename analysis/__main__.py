@@ -97,7 +97,7 @@ def _reported(work: Callable[[], Any]) -> Any:
 
 def _traces(given: Path) -> list[Given]:
     """The traces behind an argument: the file itself, or those that a case folder's record names."""
-    if not given.is_dir():
+    if not _holds(given.is_dir):
         return [Given(given, stem(given), None, None)]
     record_path = given / "case.json"
     try:
@@ -146,7 +146,15 @@ def _compared(off: Given, on: Given) -> Comparison:
 def _existing(path: Path) -> Path:
     """The trace, or its packed form: a recording packs a trace after its record was written."""
     packed = path.with_name(f"{path.name}.xz")
-    return packed if not path.exists() and packed.is_file() else path
+    return packed if not _holds(path.exists) and _holds(packed.is_file) else path
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """Whether a path is what is asked; of one that cannot be looked at no, as is told when it is opened."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import allowed, columns, joins, store
+from analysis import allowed, columns, files, joins, store
 from analysis.columns import Stored
 from analysis.errors import TraceError
 from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, QUERIES, RUNTIME, SET, api_name
@@ -49,7 +49,7 @@ def pack(trace: Path, out: Path) -> None:
 
 def unpack(recording: Path, out: Path) -> None:
     """Write what a recording keeps as an SQLite file with nsys's names of tables and columns; raises TraceError."""
-    with store.as_sqlite(recording) as packed, store.connected(packed, shown=recording) as source:
+    with files.as_sqlite(recording) as packed, store.connected(packed, shown=recording) as source:
         if not Export(path=packed, database=source).columns(columns.TABLE):
             raise TraceError(f"{recording}: not in the form of a recording; it may be a plain export already")
         with _written(out) as plain, closing(sqlite3.connect(plain)) as database:

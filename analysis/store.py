@@ -1,13 +1,10 @@
 """Columns of a trace file as integer arrays: from nsys's SQLite export, plain or xz-compressed, or from a recording.
 
-It knows files, not what is in them: the meaning of tables and columns is in extract.py. Files are only read; a
-compressed one is unpacked into a temporary file that is gone afterwards.
+It knows columns, not what is in them: the meaning of tables and columns is in extract.py. Which files there are to
+read, and what is no trace at all, is in files.py.
 """
 
-import lzma
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +16,13 @@ import numpy.typing as npt
 
 from analysis import bulk, columns
 from analysis.errors import TraceError
+from analysis.files import as_sqlite
 from analysis.intervals import Mask
 
 Ints = npt.NDArray[np.int64]
-MAGIC = b"SQLite format 3\x00"
-XZ_MAGIC = b"\xfd7zXZ\x00"
-EXPORT_HINT = "make one with: nsys export --type sqlite REPORT.nsys-rep"
+# What values that no nsys writes make of the code that numbers and joins them.
+_NONSENSE = (ValueError, IndexError, OverflowError, MemoryError)
+DAMAGED = "the file is damaged or cut short: copy it or export the report again"
 
 
 class Source(Protocol):
@@ -118,10 +116,17 @@ class Recording:
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
     """Open a trace for reading; raises TraceError where it is not one or is damaged."""
-    with as_sqlite(path) as plain, connected(plain, shown=path) as database:
-        export = Export(path=plain, database=database)
-        packed = bool(export.columns(columns.TABLE))
-        yield Recording(database=database, small=export) if packed else export
+    try:
+        with as_sqlite(path) as plain, connected(plain, shown=path) as database:
+            export = Export(path=plain, database=database)
+            packed = bool(export.columns(columns.TABLE))
+            yield Recording(database=database, small=export) if packed else export
+    except TraceError as error:
+        if str(path) in str(error):
+            raise
+        raise TraceError(f"{path}: {error}") from error
+    except _NONSENSE as error:
+        raise TraceError(f"{path}: holds values that nsys does not write ({_line(error)}); {DAMAGED}") from error
 
 
 @contextmanager
@@ -132,52 +137,12 @@ def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
     try:
         yield database
     except sqlite3.Error as error:
-        raise TraceError(f"{shown}: SQLite cannot read it ({error}); the file is damaged or cut short") from error
+        raise TraceError(f"{shown}: SQLite cannot read it ({_line(error)}); {DAMAGED}") from error
     finally:
         database.close()
 
 
-@contextmanager
-def as_sqlite(path: Path) -> Iterator[Path]:
-    """Give the path of a plain SQLite file with the trace: the file itself, or a temporary one if it is xz."""
-    head = _head(path)
-    if head.startswith(XZ_MAGIC):
-        with tempfile.TemporaryDirectory(prefix="trace-") as folder:
-            plain = Path(folder) / "trace.sqlite"
-            _decompress(path, plain)
-            _expect_sqlite(path, _head(plain))
-            yield plain
-    else:
-        _expect_sqlite(path, head)
-        yield path
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC))
-    except FileNotFoundError:
-        raise TraceError(f"{path}: no such file") from None
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _expect_sqlite(path: Path, head: bytes) -> None:
-    if path.suffix in {".nsys-rep", ".qdrep"}:
-        raise TraceError(f"{path}: this is an nsys report, not its SQLite export; {EXPORT_HINT}")
-    if not head:
-        raise TraceError(f"{path}: the file is empty; expected nsys's SQLite export, {EXPORT_HINT}")
-    if head != MAGIC:
-        raise TraceError(f"{path}: not an SQLite file; expected nsys's SQLite export, {EXPORT_HINT}")
-    for suffix in ("-journal", "-wal"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists() and beside.stat().st_size:
-            raise TraceError(f"{path}: still being written ({beside.name} is beside it); wait for nsys to finish")
-
-
-def _decompress(path: Path, plain: Path) -> None:
-    try:
-        with lzma.open(path) as packed, plain.open("wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
-    except (lzma.LZMAError, EOFError) as error:
-        raise TraceError(f"{path}: the xz data is damaged or cut short ({error}); copy the file again") from error
+def _line(error: BaseException) -> str:
+    """The first line of a message, without what a damaged file put into it."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error).partition("\n")[0]).strip()
+    return text or type(error).__name__
