@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis import tables
@@ -10,6 +11,8 @@ from analysis.grouped import Codes
 from analysis.intervals import Ints, Mask
 from analysis.iterations import Trace
 from analysis.threads import side_by_side
+
+Shorts = npt.NDArray[np.int16]
 
 LAUNCHES = ("launch", "graph", "copy", "set")
 PARTS = ("launch_call_us", "other_call_us", "wait_us")
@@ -27,7 +30,7 @@ class HostCalls:
     windows: pd.DataFrame
     call: Ints
     """Row of `calls`."""
-    rank: Ints
+    rank: Shorts
     start_ns: Ints
     end_ns: Ints
     part: Codes
@@ -35,9 +38,7 @@ class HostCalls:
     launches: Mask
     """Whether it starts work."""
     blocked_ns: Ints
-    """Time in blocking calls of the rank up to its begin."""
-    own_blocked_ns: Ints
-    """Its own duration where it blocks, else 0."""
+    """Time in blocking calls up to its return, since the first call of all."""
     window: Ints
     """Row of `windows` in which it returned, -1 outside."""
 
@@ -48,7 +49,7 @@ def find(trace: Trace) -> HostCalls:
     kinds = calls["kind"].cat.codes.to_numpy()
     starts_work = np.isin(np.array(tables.CALL_KINDS), LAUNCHES)
     row, counts = _of_launching_threads(calls, starts_work[kinds])
-    rank = np.repeat(np.arange(len(counts)), counts)
+    rank = np.repeat(np.arange(len(counts), dtype=np.int16), counts)
     start_ns, end_ns = (calls[side].to_numpy(np.int64)[row] for side in ("start_ns", "end_ns"))
     kinds, launches = kinds[row], starts_work[kinds[row]]
     # A copy that is not asynchronous returns when it is done: the host waits in it.
@@ -56,7 +57,6 @@ def find(trace: Trace) -> HostCalls:
     copies = kinds == tables.CALL_KINDS.index("copy")
     waits = kinds == tables.CALL_KINDS.index("wait")
     waits[copies] |= ~asynchronous[calls["name"].cat.codes.to_numpy()[row[copies]]]
-    own_blocked_ns = np.where(waits, end_ns - start_ns, 0)
     windows = _windows(trace)
     return HostCalls(
         windows=windows,
@@ -66,8 +66,7 @@ def find(trace: Trace) -> HostCalls:
         end_ns=end_ns,
         part=np.where(waits, np.int8(_WAIT), np.where(launches, np.int8(_LAUNCH), np.int8(_OTHER))),
         launches=launches,
-        blocked_ns=np.cumsum(own_blocked_ns) - own_blocked_ns,
-        own_blocked_ns=own_blocked_ns,
+        blocked_ns=np.cumsum(np.where(waits, end_ns - start_ns, 0)),
         window=_window_of(rank, end_ns, windows),
     )
 
@@ -79,6 +78,7 @@ def queued(trace: Trace, calls: HostCalls) -> Ints:
     # A launch of nothing, as of an empty copy, waits for nothing; of a graph the first node counts.
     started_ns = trace.activity.calls["end_ns"].to_numpy(np.int64, copy=True)
     started_ns[call[::-1]] = start_ns[::-1]
+    del first, call, start_ns
     started_ns = started_ns[calls.call[calls.launches]]
     begun_ns, rank = calls.start_ns[calls.launches], calls.rank[calls.launches]
     ahead = np.empty(len(rank), np.int64)
@@ -123,7 +123,7 @@ def _windows(trace: Trace) -> pd.DataFrame:
     return windows[["rank", "iteration", "after_ns", "until_ns"]].sort_values(["rank", "until_ns"], ignore_index=True)
 
 
-def _window_of(rank: Ints, ends_ns: Ints, windows: pd.DataFrame) -> Ints:
+def _window_of(rank: Shorts, ends_ns: Ints, windows: pd.DataFrame) -> Ints:
     """The window of its rank in which each call returned, -1 for none."""
     found = np.full(len(rank), -1, np.int64)
     after_ns, until_ns, of_rank = (windows[name].to_numpy(np.int64) for name in ("after_ns", "until_ns", "rank"))

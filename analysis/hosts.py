@@ -77,31 +77,49 @@ class _Intervals(NamedTuple):
 
 
 def _measured(trace: Trace, calls: HostCalls) -> pd.DataFrame:
-    windows, count = calls.windows, len(calls.windows)
+    windows, spent_us = calls.windows, _spent_us(calls)
     length_us = ((windows["until_ns"] - windows["after_ns"]) / 1e3).to_numpy(np.float64)
-    of_part = np.where(calls.window >= 0, calls.window * len(PARTS) + calls.part, -1)
-    spent_us = grouped.sums(of_part, count * len(PARTS), calls.end_ns - calls.start_ns).reshape(count, len(PARTS)) / 1e3
-    spent_us[grouped.counts(calls.window, count) == 0] = np.nan
-    launching, queue = calls.window[calls.launches], host_calls.queued(trace, calls)
-    # Where nothing was launched nothing is known of the queue.
-    launches = np.where((found := grouped.counts(launching, count)) > 0, found, np.nan)
-    between = _intervals(calls)
-    largest_us = grouped.largest(between.window, count, between.interval_ns) / 1e3
     working_us = length_us - spent_us[:, PARTS.index("wait_us")]
+    largest_us = _largest_interval_us(calls)
     measured = windows[_KEYS].assign(
-        launches=launches,
         **{part: spent_us[:, at] for at, part in enumerate(PARTS)},
         framework_us=length_us - spent_us.sum(axis=1),
         largest_interval_us=largest_us,
         host_ms=(working_us - largest_us) / 1e3,
-        t_launch_us=working_us / launches,
-        queue_median_launches=grouped.medians(launching, count, queue),
-        queue_max_launches=grouped.largest(launching, count, queue),
+        **_queue(trace, calls),
     )
+    measured = measured.assign(t_launch_us=working_us / measured["launches"])
     rows = trace.iterations[_KEYS].assign(lead_us=_lead_us(trace)).merge(measured, on=_KEYS, how="left")
     order = ["launches", *_PARTS, "largest_interval_us", "host_ms", "t_launch_us", "lead_us"]
     order = [*order, "queue_median_launches", "queue_max_launches"]
     return rows[[*_KEYS, *order]].astype(dict.fromkeys(order, "float64"))
+
+
+def _queue(trace: Trace, calls: HostCalls) -> dict[str, grouped.Floats]:
+    """Launches of each window, and how many were queued as they began; NaN in a window without launches."""
+    count, window, queue = len(calls.windows), calls.window[calls.launches], host_calls.queued(trace, calls)
+    launches = grouped.counts(window, count)
+    return {
+        "launches": np.where(launches > 0, launches, np.nan),
+        "queue_median_launches": grouped.medians(window, count, queue),
+        "queue_max_launches": grouped.largest(window, count, queue),
+    }
+
+
+def _largest_interval_us(calls: HostCalls) -> grouped.Floats:
+    between = _intervals(calls)
+    return grouped.largest(between.window, len(calls.windows), between.interval_ns) / 1e3
+
+
+def _spent_us(calls: HostCalls) -> grouped.Floats:
+    """Time in calls, windows by PARTS; NaN in a window without calls."""
+    count, took_ns = len(calls.windows), calls.end_ns - calls.start_ns
+    spent_us = np.empty((count, len(PARTS)))
+    for part in range(len(PARTS)):
+        mine = calls.part == part
+        spent_us[:, part] = grouped.sums(calls.window[mine], count, took_ns[mine]) / 1e3
+    spent_us[grouped.counts(calls.window, count) == 0] = np.nan
+    return spent_us
 
 
 def _sites(trace: Trace, calls: HostCalls) -> pd.DataFrame:
@@ -136,15 +154,20 @@ def _slow(found: pd.DataFrame) -> pd.DataFrame:
 
 def _intervals(calls: HostCalls) -> _Intervals:
     rows = np.flatnonzero(calls.launches)
-    rank, window, call = (values[rows] for values in (calls.rank, calls.window, calls.call))
-    begins_ns = calls.start_ns[rows] - calls.blocked_ns[rows]
-    returns_ns = calls.end_ns[rows] - calls.blocked_ns[rows] - calls.own_blocked_ns[rows]
-    inside = (rank[1:] == rank[:-1]) & (window[1:] >= 0)
+    begins_ns, returns_ns, blocked_ns = (values[rows] for values in (calls.start_ns, calls.end_ns, calls.blocked_ns))
+    own_ns = np.where(calls.part[rows] == PARTS.index("wait_us"), returns_ns - begins_ns, 0)
+    begins_ns -= blocked_ns - own_ns
+    returns_ns -= blocked_ns
+    del own_ns, blocked_ns
+    inside = (calls.rank[rows[1:]] == calls.rank[rows[:-1]]) & (calls.window[rows[1:]] >= 0)
+    interval_ns = (begins_ns[1:] - returns_ns[:-1])[inside]
+    del begins_ns, returns_ns
+    before, after = rows[:-1][inside], rows[1:][inside]
     return _Intervals(
-        window=window[1:][inside],
-        call_before=call[:-1][inside],
-        call_after=call[1:][inside],
-        interval_ns=(begins_ns[1:] - returns_ns[:-1])[inside],
+        window=calls.window[after],
+        call_before=calls.call[before],
+        call_after=calls.call[after],
+        interval_ns=interval_ns,
     )
 
 
