@@ -150,6 +150,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check_together(spec: Spec) -> None:
+    traced = [max(spec.batches_of(tracing)) for tracing in spec.tracing if tracing != "off"]
+    if spec.captured and traced and "on" in spec.graphs and max(traced) > max(spec.captured):
+        raise StudyError(
+            f"traced_batches: found {max(traced)}, but graphs are captured for batches up to {max(spec.captured)} "
+            "(captured), so that trace would show none; trace smaller batches, or none (tracing off)"
+        )
     if spec.checkpoint and len(spec.models) > 1:
         raise StudyError(
             f"checkpoint {spec.checkpoint} holds the weights of one model, but models asks for {len(spec.models)}: "

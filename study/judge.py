@@ -8,6 +8,7 @@ from typing import Any
 from analysis.errors import TraceError
 from analysis.summary import summarise
 from analysis.validity import contradictions
+from launch.engines import ENGINES
 from launch.process import run_to_end
 from study import commands, record
 from study.commands import Tools
@@ -60,6 +61,14 @@ def log_tail(log: Path) -> list[str]:
         return file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
 
 
+def captured(case: Case, log: Path) -> dict[str, float]:
+    """What capturing graphs cost, by the engine's log: capture_s and graph_gib, or empty."""
+    if not log.exists():
+        return {}
+    found: dict[str, float] = ENGINES[case.engine].capture(log.read_text(encoding="utf-8", errors="replace"))
+    return found
+
+
 def export(case: Case, *, tools: Tools, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
     """Export every capture window. Returns the record's list of traces, and a failure's reason or None."""
     traces: list[dict[str, Any]] = []
@@ -86,6 +95,8 @@ def outcome(
         return Verdict(outcome="failed", reason=failure)
     if resolved.get("graphs") not in (None, case.graphs):
         return _invalid(f"graphs {case.graphs} was asked, but the engine resolved graphs {resolved['graphs']}")
+    if case.compile != "engine" and resolved.get("compile") not in (None, case.compile):
+        return _invalid(f"compile {case.compile} was asked, but the engine resolved compile {resolved['compile']}")
     traced_ms = {}
     for trace in traces:
         try:

@@ -7,10 +7,11 @@ the host falls on both sides of each comparison alike. With parallel starts a ro
 because powers of two then pack onto the GPUs without holes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from launch.engines import ENGINES
 from study import models
 from study.fit import shortfall
 from study.gpus import Gpu
@@ -27,6 +28,7 @@ class Skip:
     tp: int
     graphs: str
     reason: str
+    compile: str = "engine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Plan:
 
 
 def plan(spec: Spec, gpu: Gpu, gpu_count: int) -> Plan:
-    """Decide every engine x model x TP x graphs of the study for a host. Raises StudyError for an unknown model."""
+    """Decide every engine x model x TP x switches of the study for a host. Raises StudyError for an unknown model."""
     known = {name: models.load(name) for name in spec.models}
     runnable: list[tuple[str, int]] = []
     skips: list[Skip] = []
@@ -48,11 +50,34 @@ def plan(spec: Spec, gpu: Gpu, gpu_count: int) -> Plan:
         reason = obstacle(spec, known[model], tp, gpu, gpu_count)
         if reason is None:
             runnable.append((model, tp))
-            continue
-        for engine, graphs in product(spec.engines, spec.graphs):
-            skips.append(Skip(engine=engine, model=model, tp=tp, graphs=graphs, reason=reason))
+        for side in sides(spec):
+            if why := reason or refusal(side):
+                skips.append(
+                    Skip(engine=side.engine, model=model, tp=tp, graphs=side.graphs, compile=side.compile, reason=why)
+                )
     cases = tuple(case for tracing, repeat in _rounds(spec) for case in _round(spec, runnable, tracing, repeat))
     return Plan(cases=cases, skips=tuple(skips), gpu=gpu, gpu_count=gpu_count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What is set against its like at one place: an engine and its switches."""
+
+    engine: str
+    graphs: str
+    compile: str
+
+
+def sides(spec: Spec) -> list[Side]:
+    """Every combination of engine and switches that the study asks for."""
+    asked = product(spec.engines, spec.graphs, spec.compile)
+    return [Side(engine=engine, graphs=graphs, compile=compiled) for engine, graphs, compiled in asked]
+
+
+def refusal(side: Side) -> str | None:
+    """Why an engine cannot set its switches so, or None; what it cannot do is refused, not translated."""
+    refused: Mapping[str, str] = ENGINES[side.engine].REFUSED
+    return refused.get(side.compile)
 
 
 def obstacle(spec: Spec, model: Model, tp: int, gpu: Gpu, gpu_count: int) -> str | None:
@@ -103,13 +128,15 @@ def _rounds(spec: Spec) -> Iterator[tuple[str, int]]:
 
 def _round(spec: Spec, runnable: Sequence[tuple[str, int]], tracing: str, repeat: int) -> Iterator[Case]:
     places = sorted(runnable, key=lambda place: -place[1]) if spec.parallel_starts else runnable
-    sides = list(product(spec.engines, spec.graphs))[:: 1 if repeat % 2 else -1]
-    for (model, tp), (engine, graphs) in product(places, sides):
+    able = [side for side in sides(spec) if refusal(side) is None][:: 1 if repeat % 2 else -1]
+    for (model, tp), side in product(places, able):
         yield Case(
-            engine=engine,
+            engine=side.engine,
             model=model,
             tp=tp,
-            graphs=graphs,
+            graphs=side.graphs,
+            compile=side.compile,
+            captured=spec.captured,
             tracing=tracing,
             repeat=repeat,
             batches=spec.batches_of(tracing),

@@ -37,8 +37,8 @@ def totals(plan: Plan) -> str:
     """One sentence: how many combinations run, in how many engine starts, and how many are skipped."""
     runnable = _runnable(plan)
     return (
-        f"{len(runnable) + len(plan.skips)} combinations of engine, model, TP and graphs: {len(runnable)} run, "
-        f"as {len(plan.cases)} cases; {len(plan.skips)} skipped"
+        f"{len(runnable) + len(plan.skips)} combinations of engine, model, TP, graphs and torch.compile: "
+        f"{len(runnable)} run, as {len(plan.cases)} cases; {len(plan.skips)} skipped"
     )
 
 
@@ -59,20 +59,20 @@ def _case_table(plan: Plan) -> Table:
 
 
 def _skip_table(plan: Plan) -> Table:
-    table = _table("Skipped", "engine", "model", "TP", "graphs", "reason")
+    table = _table("Skipped", "engine", "model", "TP", "graphs", "compile", "reason")
     for skip in plan.skips:
-        table.add_row(skip.engine, skip.model, str(skip.tp), skip.graphs, skip.reason)
+        table.add_row(skip.engine, skip.model, str(skip.tp), skip.graphs, skip.compile, skip.reason)
     return table
 
 
 def _total_table(plan: Plan) -> Table:
-    table = _table("Combinations of model and TP", "engine", "graphs", "run", "skipped", "all")
-    run = Counter((engine, graphs) for engine, graphs, _, _ in _runnable(plan))
-    skipped = Counter((skip.engine, skip.graphs) for skip in plan.skips)
+    table = _table("Combinations of model and TP", "engine", "graphs", "compile", "run", "skipped", "all")
+    run = Counter((engine, graphs, compiled) for engine, graphs, compiled, _, _ in _runnable(plan))
+    skipped = Counter((skip.engine, skip.graphs, skip.compile) for skip in plan.skips)
     for side in sorted(run | skipped, reverse=True):
         table.add_row(*side, str(run[side]), str(skipped[side]), str(run[side] + skipped[side]))
     return table
 
 
-def _runnable(plan: Plan) -> set[tuple[str, str, str, int]]:
-    return {(case.engine, case.graphs, case.model, case.tp) for case in plan.cases}
+def _runnable(plan: Plan) -> set[tuple[str, str, str, str, int]]:
+    return {(case.engine, case.graphs, case.compile, case.model, case.tp) for case in plan.cases}

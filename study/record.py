@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError
-from study.spec import Case
+from study.spec import Case, defaults
 
 FORMAT = "2026-11-21"
 RECORD = "case.json"
@@ -159,6 +159,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _same_study(found: Mapping[str, Any], wanted: Mapping[str, Any], root: Path) -> None:
+    found = {**defaults(), **found}
     different = [key for key in wanted if key not in MAY_CHANGE and found.get(key) != wanted[key]]
     if different:
         shown = "; ".join(f"{key}: {found.get(key)!r} there, {wanted[key]!r} now" for key in different)

@@ -198,7 +198,7 @@ class Runner:
             "log_tail": [] if verdict.outcome == "ok" else tail,
             "made_by": "study.sweep",
             "asked": record.asked(case),
-            "resolved": attempt.resolved,
+            "resolved": {**attempt.resolved, **judge.captured(case, folder / "engine.log")},
             "argv": list(attempt.command.argv),
             "env": record.kept_environment({**os.environ, **attempt.command.env}),
             "host": dict(host),

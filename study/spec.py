@@ -1,7 +1,7 @@
 """What a study asks for, with what each key may hold, and what one case is: the unit of a study, one engine start."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from study import gpus, models
 
 ENGINES = ("vllm", "sglang")
 GRAPHS = ("on", "off")
+# "engine": as the engine's own graph switch has it, which in vLLM moves torch.compile along.
+COMPILE = ("engine", "on", "off")
 TRACING = ("off", "graph", "node")
 
 # The share of a GPU that an engine may take: vLLM's default, given to both engines so that the switch moves no memory.
@@ -55,7 +57,14 @@ class Spec:
     models: tuple[str, ...] = field(metadata=_rule("models, by their folder in data/models", words=models.names))
     tp: tuple[int, ...] = field(metadata=_rule("tensor-parallel sizes", minimum=1))
     graphs: tuple[str, ...] = field(metadata=_rule("CUDA graphs", words=lambda: GRAPHS))
+    compile: tuple[str, ...] = field(
+        default=("engine",),
+        metadata=_rule("torch.compile; engine: whatever its graph switch brings along", words=lambda: COMPILE),
+    )
     batches: tuple[int, ...] = field(metadata=_rule("batch sizes; one engine start measures them all", minimum=1))
+    captured: tuple[int, ...] | None = field(
+        default=None, metadata=_rule("batch sizes that have a graph (default: every one measured)", minimum=1)
+    )
     prompt_tokens: int = field(metadata=_rule("prompt length", minimum=1))
     output_tokens: int = field(metadata=_rule("decode tokens of one timed window", minimum=1))
     windows: int = field(metadata=_rule("timed windows per batch size of an untraced case", minimum=1))
@@ -105,6 +114,11 @@ def rules() -> dict[str, Rule]:
     return {key.name: key.metadata["rule"] for key in fields(Spec)}
 
 
+def defaults() -> dict[str, Any]:
+    """What keys mean that a study recorded before they existed does not have, as plain JSON values."""
+    return {key.name: _plain(key.default) for key in fields(Spec) if key.default is not MISSING}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
@@ -134,6 +148,13 @@ class Case:
     traced_steps: int
     seed: int
     checkpoint: str | None = None
+    compile: str = "engine"
+    captured: tuple[int, ...] | None = None
+
+    @property
+    def captured_batches(self) -> tuple[int, ...]:
+        """The batch sizes that graphs are captured for, ascending; a larger batch runs without one."""
+        return tuple(sorted(self.captured or self.batches))
 
     @property
     def context_tokens(self) -> int:
@@ -143,4 +164,5 @@ class Case:
     @property
     def name(self) -> str:
         """The folder name of the case; equal names mean the same configuration."""
-        return f"{self.model}_{self.engine}_tp{self.tp}_graphs-{self.graphs}_trace-{self.tracing}_r{self.repeat}"
+        switches = f"graphs-{self.graphs}" + ("" if self.compile == "engine" else f"_compile-{self.compile}")
+        return f"{self.model}_{self.engine}_tp{self.tp}_{switches}_trace-{self.tracing}_r{self.repeat}"

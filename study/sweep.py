@@ -136,7 +136,14 @@ def _gpu(options: Options, must_be_here: bool = False) -> tuple[Gpu, int]:
 
 def _details(planned: Plan, gpu: Gpu, count: int, argv: Sequence[str]) -> dict[str, object]:
     skips = [
-        {"engine": skip.engine, "model": skip.model, "tp": skip.tp, "graphs": skip.graphs, "reason": skip.reason}
+        {
+            "engine": skip.engine,
+            "model": skip.model,
+            "tp": skip.tp,
+            "graphs": skip.graphs,
+            "compile": skip.compile,
+            "reason": skip.reason,
+        }
         for skip in planned.skips
     ]
     return {

@@ -34,13 +34,15 @@ class Engine:
         """What the engine made of its options, as its own configuration says."""
         config = self._llm.llm_engine.vllm_config
         mode = config.compilation_config.cudagraph_mode
+        compiled = getattr(config.compilation_config.mode, "name", "NONE")
         return {
             "engine_version": importlib.metadata.version("vllm"),
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
             "graphs": "off" if mode is None or mode.name == "NONE" else "on",
             "cudagraph_mode": getattr(mode, "name", None),
-            "compile_mode": getattr(config.compilation_config.mode, "name", config.compilation_config.mode),
+            "compile": "off" if compiled == "NONE" else "on",
+            "compile_mode": compiled,
             "capture_sizes": list(config.compilation_config.cudagraph_capture_sizes or []),
             "tp": config.parallel_config.tensor_parallel_size,
             "max_num_seqs": config.scheduler_config.max_num_seqs,

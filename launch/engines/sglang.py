@@ -1,10 +1,18 @@
 """SGLang's offline engine. The switch is the decode graph alone; prefill runs without graphs in both modes."""
 
+import re
 from typing import Any
 
 from study.spec import MEMORY_UTILISATION, SEQUENCES_LEAST, Case
 
+_NEVER_COMPILED = (
+    "SGLang compiles nothing unless asked (--enable-torch-compile, which this study does not run), so compile "
+    '"engine" is its only case'
+)
+REFUSED = {"on": _NEVER_COMPILED, "off": _NEVER_COMPILED}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
+
+_CAPTURED = re.compile(r"CUDA graph end\. elapsed=([\d.]+) s, mem usage=(-?[\d.]+) GB")
 
 
 def options(case: Case, model_path: str) -> dict[str, Any]:
@@ -20,6 +28,7 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
         "disable_radix_cache": True,
         "skip_server_warmup": True,
         "random_seed": case.seed,
+        "log_level": "info",
         "disable_prefill_cuda_graph": True,
     }
     return {**common, **_weights(case), **_graphs(case)}
@@ -33,4 +42,12 @@ def _graphs(case: Case) -> dict[str, Any]:
     if case.graphs == "off":
         return {"disable_decode_cuda_graph": True}
     # Each batch replays a graph of its own size: neither padding nor a fall back to eager.
-    return {"cuda_graph_bs_decode": sorted(case.batches)}
+    return {"cuda_graph_bs_decode": list(case.captured_batches)}
+
+
+def capture(log: str) -> dict[str, float]:
+    """What capturing cost by the engine's log: capture_s and graph_gib, of the rank that needed most; or empty."""
+    found = _CAPTURED.findall(log)
+    if not found:
+        return {}
+    return {"capture_s": max(float(s) for s, _ in found), "graph_gib": max(float(gb) for _, gb in found)}

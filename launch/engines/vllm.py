@@ -1,11 +1,20 @@
-"""vLLM's offline engine. Graphs on is its default (with torch.compile); graphs off is enforce_eager."""
+"""vLLM's offline engine: CUDA graphs and torch.compile are two switches, of which enforce_eager turns both off.
 
+Its default has both on. Each corner of the 2x2 is set by the names that keep the other switch where it is:
+`mode: 0` without a graph mode would silently drop the graphs, and piecewise graphs need compilation, so without it
+graphs are those of whole decode steps.
+"""
+
+import re
 from typing import Any
 
 from study.spec import MEMORY_UTILISATION, SEQUENCES_LEAST, Case
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
+REFUSED: dict[str, str] = {}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
+
+_CAPTURED = re.compile(r"Graph capturing finished in ([\d.]+) secs?, took (-?[\d.]+) GiB")
 
 
 def options(case: Case, model_path: str) -> dict[str, Any]:
@@ -31,6 +40,16 @@ def _weights(case: Case) -> dict[str, Any]:
 
 def _graphs(case: Case) -> dict[str, Any]:
     if case.graphs == "off":
-        return {"enforce_eager": True}
-    # Each batch replays a graph of its own size: neither padding nor a fall back to eager.
-    return {"compilation_config": {"cudagraph_capture_sizes": sorted(case.batches)}}
+        return {"compilation_config": {"cudagraph_mode": "NONE"}} if case.compile == "on" else {"enforce_eager": True}
+    # Where nothing else is asked each batch replays a graph of its own size: neither padding nor a fall back to eager.
+    sizes = {"cudagraph_capture_sizes": list(case.captured_batches)}
+    uncompiled = {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"} if case.compile == "off" else {}
+    return {"compilation_config": {**uncompiled, **sizes}}
+
+
+def capture(log: str) -> dict[str, float]:
+    """What capturing cost by the engine's log: capture_s and graph_gib, of the worker that needed most; or empty."""
+    found = _CAPTURED.findall(log)
+    if not found:
+        return {}
+    return {"capture_s": max(float(s) for s, _ in found), "graph_gib": max(float(gib) for _, gib in found)}

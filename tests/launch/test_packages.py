@@ -72,7 +72,7 @@ def test_apt_without_a_mirror_is_told_how_to_get_nsys() -> None:
 
 
 def test_os_release_is_read_with_and_without_quotes() -> None:
-    text = 'PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\n# ID=other\n\nVERSION_ID=\'12\'\n'
+    text = "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n# ID=other\n\nVERSION_ID='12'\n"
     assert packages.parse_os_release(text) == {
         "PRETTY_NAME": "Debian GNU/Linux 12",
         "ID": "debian",

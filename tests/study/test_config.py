@@ -34,7 +34,7 @@ def test_the_llama3_8b_study_is_the_full_matrix():
 
 def test_the_default_study_names_every_key_that_needs_a_value():
     text = config.find("default").read_text(encoding="utf-8")
-    optional = {"traced_batches", "out", "checkpoint", "gpu", "gpu_count", "python"}
+    optional = {"traced_batches", "captured", "out", "checkpoint", "gpu", "gpu_count", "python"}
     assert {key for key in rules() if f"\n{key} = " in f"\n{text}"} == set(rules()) - optional
 
 
@@ -118,9 +118,25 @@ def test_a_mistake_in_a_flag_is_named_as_a_flag(key, text, message):
     ("study", "message"),
     [
         ("llama3", r"unknown study 'llama3': did you mean 'llama3-8b'\?"),
-        ("nowhere/mine.toml", "nowhere/mine.toml does not exist; the ones that ship: all-models, default, llama3-8b"),
+        (
+            "nowhere/mine.toml",
+            "nowhere/mine.toml does not exist; the ones that ship: all-models, cliff, default, llama3-8b",
+        ),
     ],
 )
 def test_a_study_that_does_not_exist_is_answered_with_those_that_do(study, message):
     with pytest.raises(StudyError, match=message):
         config.load(study)
+
+
+def test_a_trace_of_a_batch_without_a_graph_is_refused_before_it_contradicts_its_label():
+    flags = {"batches": "8,17", "captured": "8,16", "tracing": "off,node"}
+    with pytest.raises(StudyError, match=r"traced_batches: found 17, but graphs are captured for batches up to 16"):
+        config.load(flags=flags)
+    assert config.load(flags={**flags, "traced_batches": "8"}).captured == (8, 16)
+    assert config.load(flags={**flags, "graphs": "off"}).batches == (8, 17)
+
+
+@pytest.mark.parametrize("study", config.names())
+def test_every_study_that_ships_can_be_loaded(study):
+    assert config.load(study).models

@@ -97,6 +97,23 @@ def test_a_failure_counts_before_the_label_and_the_label_before_all_else(
     assert (verdict.outcome, verdict.reason) == outcome
 
 
+@pytest.mark.parametrize(
+    ("asked", "resolved", "reason"),
+    [
+        ("off", "on", "compile off was asked, but the engine resolved compile on"),
+        ("on", "off", "compile on was asked, but the engine resolved compile off"),
+        ("off", "off", None),
+        ("off", None, None),
+        ("engine", "on", None),
+    ],
+)
+def test_an_engine_that_compiles_what_it_should_not_is_not_believed(
+    tmp_path: Path, asked: str, resolved: str | None, reason: str | None
+) -> None:
+    verdict = judge.outcome(replace(CASE, compile=asked), None, {"graphs": "on", "compile": resolved}, [], tmp_path)
+    assert verdict.reason == reason
+
+
 def test_a_traced_case_tells_its_iteration_time(tmp_path: Path) -> None:
     studies.write_trace(tmp_path / "trace_b1.sqlite", graphs="on")
     verdict = judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path)

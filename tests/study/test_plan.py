@@ -36,6 +36,21 @@ def test_every_combination_is_either_cases_or_exactly_one_skip(gpu, count):
     assert all(skip.reason for skip in made.skips)
 
 
+def test_a_switch_that_an_engine_does_not_have_is_a_skip_with_its_reason():
+    made = plan(replace(SPEC, tp=(1,), compile=("on", "off")), find("h200"), 1)
+    assert {(case.engine, case.graphs, case.compile) for case in made.cases} == set(
+        product(["vllm"], ["on", "off"], ["on", "off"])
+    )
+    assert {(skip.engine, skip.compile) for skip in made.skips} == {("sglang", "on"), ("sglang", "off")}
+    assert all("SGLang compiles nothing" in skip.reason for skip in made.skips)
+
+
+def test_cases_that_differ_in_compilation_alone_have_folders_of_their_own():
+    made = plan(replace(SPEC, tp=(1,), engines=("vllm",), compile=("engine", "on", "off")), find("h200"), 1)
+    assert len({case.name for case in made.cases}) == len(made.cases)
+    assert sum("_graphs-on_trace-off_r1" in case.name for case in made.cases) == 1
+
+
 @pytest.mark.parametrize(
     ("gpu", "unfit"),
     [pytest.param("rtx4090", (1, 2, 4), id="rtx4090"), pytest.param("a800", (1,), id="a800")],

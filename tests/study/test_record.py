@@ -108,6 +108,7 @@ def test_a_study_resumes_where_only_place_and_means_have_changed(folder: StudyFo
         ("engines", ("vllm",)), ("models", ("qwen3-8b",)), ("tp", (1,)), ("graphs", ("on",)), ("batches", (3,)),
         ("prompt_tokens", 9), ("output_tokens", 9), ("windows", 9), ("repeats", 9), ("traced_repeats", 9),
         ("traced_steps", 99), ("tracing", ("off",)), ("traced_batches", (1,)), ("seed", 9), ("checkpoint", Path("w")),
+        ("compile", ("on",)), ("captured", (4,)),
     ],
 )  # fmt: skip
 def test_a_study_that_measures_something_else_is_refused_by_name(folder: StudyFolder, key: str, value: object) -> None:
@@ -119,10 +120,19 @@ def test_a_study_that_measures_something_else_is_refused_by_name(folder: StudyFo
     assert (folder.root / "study.json").read_text() == before
 
 
+def test_a_study_from_before_a_key_existed_resumes_where_the_key_has_its_default(folder: StudyFolder) -> None:
+    spec = config.load()
+    older = {key: value for key, value in spec.as_json().items() if key not in ("compile", "captured")}
+    folder.open(older, DETAILS)
+    folder.open(spec.as_json(), DETAILS)
+    with pytest.raises(StudyError, match="another study \\(compile: "):
+        folder.open(replace(spec, compile=("off",)).as_json(), DETAILS)
+
+
 def test_every_key_of_a_study_either_may_change_or_is_compared(folder: StudyFolder) -> None:
     assert set(vars(config.load())) - record.MAY_CHANGE == {
         "engines", "models", "tp", "graphs", "batches", "prompt_tokens", "output_tokens", "windows", "repeats",
-        "traced_repeats", "traced_steps", "tracing", "traced_batches", "seed", "checkpoint",
+        "traced_repeats", "traced_steps", "tracing", "traced_batches", "seed", "checkpoint", "compile", "captured",
     }  # fmt: skip
 
 

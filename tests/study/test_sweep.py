@@ -67,6 +67,7 @@ def test_a_live_study_leaves_whole_folders_and_a_report(tmp_path: Path, trace) -
     assert names == {f"{ON}_trace-off_r1", f"{ON}_trace-off_r2", f"{ON}_trace-node_r1"}
     untraced = record(tmp_path, f"{ON}_trace-off_r1")
     assert (untraced["outcome"], untraced["resolved"]["graphs"], untraced["made_by"]) == ("ok", "on", "study.sweep")
+    assert (untraced["resolved"]["capture_s"], untraced["resolved"]["graph_gib"]) == (2.0, 0.25)
     assert (tmp_path / "cases" / f"{ON}_trace-off_r1" / "samples.csv").read_text().count("\n") == 1 + 2
     traced = record(tmp_path, f"{ON}_trace-node_r1")
     assert traced["files"]["traces"] == [{"batch": 1, "file": "trace_b1.sqlite"}]
@@ -157,6 +158,16 @@ def test_a_case_is_invalid_when_the_engine_resolved_the_other_mode(tmp_path: Pat
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
     assert sweep(tmp_path, *flags, STANDIN_MISBEHAVE="wrong-graphs").returncode == 3
     assert "engine resolved graphs off" in record(tmp_path, f"{ON}_trace-off_r1")["reason"]
+
+
+def test_the_four_corners_of_vllms_switches_are_four_cases(tmp_path: Path) -> None:
+    done = sweep(tmp_path, *SMALL, "--compile", "on,off", "--repeats", "1", "--tracing", "off")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {
+        (case["asked"]["graphs"], case["asked"]["compile"], case["resolved"]["graphs"], case["resolved"]["compile"])
+        for case in (record(tmp_path, path.name) for path in (tmp_path / "cases").iterdir())
+    }
+    assert found == {(graphs, compiled, graphs, compiled) for graphs in ("on", "off") for compiled in ("on", "off")}
 
 
 def test_each_batch_of_a_traced_case_gets_a_trace_of_its_own(tmp_path: Path, trace) -> None:

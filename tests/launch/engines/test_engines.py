@@ -41,6 +41,50 @@ def test_graphs_off_is_said_and_graphs_on_captures_each_batch_at_its_own_size(ca
     assert on.get("cuda_graph_bs_decode", on.get("compilation_config", {}).get("cudagraph_capture_sizes")) == [1, 8]
 
 
+def test_each_corner_of_vllms_two_switches_is_set_without_moving_the_other() -> None:
+    corners = {
+        (graphs, compiled): {name: value for name, value in options(CASE, graphs=graphs, compile=compiled).items()
+                             if name in SWITCHES["vllm"]}
+        for graphs in ("on", "off") for compiled in ("on", "off")
+    }  # fmt: skip
+    sizes = {"cudagraph_capture_sizes": [1, 8]}
+    assert corners == {
+        ("on", "on"): {"compilation_config": sizes},
+        ("on", "off"): {"compilation_config": {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY", **sizes}},
+        ("off", "on"): {"compilation_config": {"cudagraph_mode": "NONE"}},
+        ("off", "off"): {"enforce_eager": True},
+    }
+
+
+def test_the_engines_own_switch_is_one_of_the_corners() -> None:
+    for graphs in ("on", "off"):
+        assert options(CASE, graphs=graphs) == options(CASE, graphs=graphs, compile=graphs)
+
+
+@each_engine
+def test_graphs_are_captured_for_the_batches_named_and_no_others(case: Case) -> None:
+    made = options(case, batches=(8, 9), captured=(16, 8))
+    assert made.get("cuda_graph_bs_decode", made.get("compilation_config", {}).get("cudagraph_capture_sizes")) == [
+        8,
+        16,
+    ]
+
+
+LOGS = {
+    "vllm": "(Worker_TP0 pid=9) INFO [model_runner.py:722] Graph capturing finished in 3 secs, took 0.10 GiB\n"
+    "(Worker_TP1 pid=8) INFO [model_runner.py:722] Graph capturing finished in 4 secs, took 0.12 GiB\n",
+    "sglang": "[2026-11-21 TP0] Capture target decode CUDA graph begin. backend=full, bs=[1, 2], avail mem=69.40 GB\n"
+    "[2026-11-21 TP0] Capture target decode CUDA graph end. elapsed=3.00 s, mem usage=0.10 GB, avail mem=69.36 GB.\n"
+    "[2026-11-21 TP1] Capture target decode CUDA graph end. elapsed=4.00 s, mem usage=0.12 GB, avail mem=69.36 GB.\n",
+}
+
+
+@each_engine
+def test_the_cost_of_capturing_is_that_of_the_worker_that_needed_most(case: Case) -> None:
+    assert ENGINES[case.engine].capture(LOGS[case.engine]) == {"capture_s": 4.0, "graph_gib": 0.12}
+    assert ENGINES[case.engine].capture("nothing was captured") == {}
+
+
 @each_engine
 def test_a_traced_case_and_every_repeat_run_with_the_options_of_the_untraced_one(case: Case) -> None:
     assert options(case, tracing="node") == options(case, tracing="off", repeat=2)

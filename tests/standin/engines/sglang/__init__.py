@@ -5,7 +5,7 @@ import standin
 KNOWN = {
     "model_path", "tp_size", "context_length", "max_running_requests", "mem_fraction_static", "chunked_prefill_size",
     "sampling_backend", "disable_radix_cache", "skip_server_warmup", "random_seed", "disable_prefill_cuda_graph",
-    "disable_decode_cuda_graph", "cuda_graph_bs_decode", "load_format", "skip_tokenizer_init",
+    "disable_decode_cuda_graph", "cuda_graph_bs_decode", "load_format", "skip_tokenizer_init", "log_level",
 }  # fmt: skip
 
 
