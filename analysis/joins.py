@@ -29,7 +29,8 @@ def numbered(columns: Sequence[Ints]) -> tuple[Ints, Ints]:
             code, seen = pd.factorize(code)
             distinct = len(seen)
         if len(found) > 1:
-            code = code * len(found) + values
+            code *= len(found)
+            code += values
         distinct *= max(len(found), 1)
     code, _ = pd.factorize(code)
     return code, first_rows(code, int(code.max(initial=-1)) + 1)

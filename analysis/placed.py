@@ -57,7 +57,9 @@ def steady(trace: Trace) -> Placed:
     operations, calls = trace.operations, trace.activity.calls
     columns = {str(name): operations[name].to_numpy() for name in operations.columns}
     row = np.flatnonzero(columns["iteration"] >= 0)
-    of = {name: columns[name][row] for name in columns if name not in {"end_ns", "stream"}}
+    later_node = (columns["graph_node"] >= 0) & (columns["call"] >= 0) & ~columns["first_of_call"]
+    wanted = ("rank", "iteration", "start_ns", "latest_end_ns", "signature", "call")
+    of = dict(zip(wanted, side_by_side(lambda name: columns[name][row], wanted), strict=True))
     first = of["latest_end_ns"] == NEVER
     before = columns["signature"][row - 1]
     before[first] = -1
@@ -76,7 +78,7 @@ def steady(trace: Trace) -> Placed:
         call_start_ns=_of_call(started, of["call"], NEVER),
         call_end_ns=_of_call(returned, of["call"], NEVER),
         api_class=_of_call(_class_of_calls(trace), of["call"], -1),
-        later_node=(of["graph_node"] >= 0) & (of["call"] >= 0) & ~of["first_of_call"],
+        later_node=later_node[row],
     )
 
 

@@ -62,7 +62,10 @@ class Export:
         condition = "1"
         if excluding:
             condition = f'"{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
-        rows = self.database.execute(f'SELECT MIN(rowid), MAX(rowid) FROM "{table}"').fetchone()
+        # Asked for both at once, SQLite reads the whole table.
+        rows = self.database.execute(
+            f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")'
+        ).fetchone()
         if rows[0] is None:
             return {name: np.empty(0, np.int64) for name in wanted}
         try:
