@@ -84,7 +84,8 @@ def _collectives(kernels: pd.DataFrame) -> dict[str, float]:
 
 
 def _unfit(summary: Mapping[str, Any]) -> Iterator[str]:
-    """The failed checks of a side's capture, where its summary holds them."""
-    for check in summary.get("fitness", {}).get("checks", ()):
+    """The failed checks of a side's capture."""
+    for check in summary["fitness"]["checks"]:
         if not check["passed"]:
-            yield f"{summary['name']}: {check['name']}: {check['found']}; {check['expected']} expected"
+            word = "unfit" if check["gates"] else "note"
+            yield f"{summary['name']}: {word}: {check['name']}: {check['found']}; expected {check['expected']}"

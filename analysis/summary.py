@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, cross_check, extract, iterations, stationarity, steps
+from analysis import account, cross_check, extract, fitness, iterations, kernels, stationarity, steps
 from analysis.account import rounded
 from analysis.iterations import Trace
 from analysis.measure import measure
@@ -29,7 +29,7 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
     """
     samples = measure(trace)
     wide = samples.pivot(index=["rank", "iteration"], columns="quantity", values="value")
-    found, accounts = gaps(trace), account.find(trace)
+    accounts, found = account.find(trace), gaps(trace)
     per_step = wide["iter_ms"].groupby("iteration").median()
     settled = stationarity.find(per_step.to_numpy(np.float64), per_step.index.to_numpy(np.int64))
     return {
@@ -49,6 +49,8 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "unjoined_operations": int((trace.operations["call"] < 0).sum()),
         "iter_ms": _spread(per_step),
         **accounts.trace,
+        "kernels": _kernels(trace),
+        "fitness": fitness.check(trace, accounts).to_json(),
         "ranks": [
             {**_rank(row, wide.loc[[row.rank]], found, trace), **accounts.ranks[int(str(row.rank))]}
             for row in trace.ranks.itertuples()
@@ -66,6 +68,15 @@ def gaps(source: Path | Trace) -> pd.DataFrame:
 def stem(path: Path) -> str:
     """The file's name without .sqlite or .sqlite.xz."""
     return path.name.removesuffix(".xz").removesuffix(".sqlite")
+
+
+def _kernels(trace: Trace) -> list[dict[str, Any]]:
+    """What each group of kernels takes in an iteration: group, per_iteration, us_per_iteration."""
+    found = kernels.by_group(kernels.table(trace))
+    return [
+        {"group": str(group), "per_iteration": rounded(count), "us_per_iteration": rounded(us)}
+        for group, count, us in zip(found["group"], found["per_iteration"], found["us_per_iteration"], strict=True)
+    ]
 
 
 def _graphs(launches: "pd.Series[float]") -> str:

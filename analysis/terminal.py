@@ -37,8 +37,8 @@ def show(summaries: Sequence[Mapping[str, Any]], where: Console) -> None:
         )
         for text in summary.get("contradictions", ()):
             where.print(f"  the trace contradicts the label: {text}", markup=False)
-        for line in _accounts(summary):
-            where.print(line, markup=False)
+        for line in (*_fitness(summary["fitness"]), *_accounts(summary)):
+            where.print(line, markup=False, soft_wrap=True)
         where.print(_ranks(summary["ranks"]))
 
 
@@ -46,11 +46,19 @@ def show_comparison(found: Comparison, where: Console) -> None:
     """Print one comparison: what it says, what weakens it, then groups, kernels and measures side by side."""
     off, on = found.off.summary["name"], found.on.summary["name"]
     where.print(f"{off} (off) beside {on} (on): TP{found.off.summary['tp']}, batch {_batch(found)}", markup=False)
-    where.print(f"  {found.sentence}", markup=False)
+    where.print(f"  {found.sentence}", markup=False, soft_wrap=True)
     for text in found.warnings:
-        where.print(f"  warning: {text}", markup=False)
+        where.print(f"  warning: {text}", markup=False, soft_wrap=True)
     for table in (_groups(found.groups), _kernels(found.kernels), _measures(found.measures)):
         where.print(table)
+
+
+def _fitness(fitness: Mapping[str, Any]) -> Iterator[str]:
+    """Why no verdict may rest on the trace, with what to record instead, and what to bear in mind; a line each."""
+    failed = [check for check in fitness["checks"] if not check["passed"]]
+    for check in sorted(failed, key=lambda check: not check["gates"]):
+        word = "unfit, no verdict" if check["gates"] else "note"
+        yield f"  {word}: {check['name']}: {check['found']}; expected {check['expected']}; {check['remedy']}"
 
 
 def _accounts(summary: Mapping[str, Any]) -> Iterator[str]:

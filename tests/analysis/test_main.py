@@ -35,8 +35,12 @@ def test_the_table_has_a_line_for_the_trace_and_one_per_rank(
 ) -> None:
     assert main([str(traces.decode(ranks=2, step_ns=100_000).write(tmp_path / "two.sqlite"))]) == 0
     shown = capsys.readouterr()
-    header, path, headings, *ranks = shown.out.splitlines()
+    header, unfit, *_, path, headings, first, second = shown.out.splitlines()
+    ranks = (first, second)
     assert header == "two: nsys 2025.3.2.0, TP2, graphs off, 5 iterations (5 dropped), 0.100 ms [0.100, 0.100]"
+    assert unfit.startswith(
+        "  unfit, no verdict: steady steps: 5 steady decode iterations; expected at least 16; record"
+    )
     assert path.startswith("  critical path, us: 100 = compute ")
     assert headings.split()[:4] == ["rank", "GPU", "iter", "ms"]
     assert [line.split()[:3] for line in ranks] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
@@ -172,3 +176,8 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stdout == "[\n  {\n    "
     assert done.stderr == ""
+
+
+def test_a_fit_trace_has_nothing_to_say_about_its_fitness(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(traces.recorded("vllm", 4, "on"))]) == 0
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("  unfit", "  note"))]
