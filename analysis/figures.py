@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang"}
+COMPILE_TITLES = {"engine": "", "on": ", compiled", "off": ", not compiled"}
 # Okabe and Ito's vermilion and blue; shape and dash repeat what the colour says, for readers in grey.
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "off": {"color": "#D55E00", "linestyle": "--", "marker": "s", "label": "graphs off"},
@@ -25,9 +26,9 @@ _MARK_CHARACTERS_PER_INCH = 19
 _RC: dict[Any, Any] = {"svg.fonttype": "path", "path.simplify": True}
 
 
-def engine_title(engine: object) -> str:
-    """The engine's name as its makers write it."""
-    return ENGINE_TITLES.get(str(engine), str(engine))
+def engine_title(engine: object, compiled: object = "engine") -> str:
+    """The engine's name as its makers write it; and torch.compile, where it was set apart from graphs."""
+    return ENGINE_TITLES.get(str(engine), str(engine)) + COMPILE_TITLES[str(compiled)]
 
 
 def add_mark(figure: Figure, mark: str) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.figures import SWEEP, engine_title
 from analysis.stats import median_interval
 
-PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp"]
+PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", "compile"]
 FEW_STARTS = 3
 PAIR_COLUMNS = (
     *PAIR_KEYS,
@@ -56,7 +56,7 @@ def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     table = halves[0].join(halves[1], how="outer").reset_index()
     # What study.sweep measured comes before what anything else recorded of the same configuration.
     table = table.assign(other=table["made_by"] != SWEEP).sort_values(
-        ["engine", "model", "batch", "tp", "other", "study"]
+        ["engine", "model", "batch", "tp", "compile", "other", "study"]
     )
     table["gain_ratio"] = table["off_tpot_ms"] / table["on_tpot_ms"]
     table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
@@ -90,7 +90,7 @@ def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) ->
 
 def label_proof(labels: pd.DataFrame, configuration: dict[Any, Any]) -> tuple[str, str]:
     """Whether traces prove the graphs label: proven, contradicted, insufficient or untraced; and the reason."""
-    keys = ["study", "engine", "model", "tp", "graphs"]
+    keys = ["study", "engine", "model", "tp", "compile", "graphs"]
     # One engine start serves every batch size, so a trace at any batch speaks for all of them.
     found = labels[(labels[keys] == pd.Series({key: configuration[key] for key in keys})).all(axis=1)]
     for proof in ("contradicted", "proven", "insufficient"):
@@ -109,13 +109,14 @@ def _mixed_hosts(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
 
 
 def answers(table: pd.DataFrame) -> list[str]:
-    """A sentence for each engine, model and TP (and study, where there are several), computed from `pairs`."""
+    """A sentence for each engine and its torch.compile, model and TP (and study, if several), computed from `pairs`."""
     several = table["study"].nunique() > 1
     sentences = []
-    for (engine, model, tp, study), group in table.groupby(["engine", "model", "tp", "study"], sort=False):
+    keys = ["engine", "compile", "model", "tp", "study"]
+    for (engine, compiled, model, tp, study), group in table.groupby(keys, sort=False):
         parts = "; ".join(_verdict(row) for row in group.to_dict("records"))
         source = f" ({study})" if several else ""
-        sentences.append(f"{engine_title(engine)}, {model}, TP{tp}{source}: {parts}.")
+        sentences.append(f"{engine_title(engine, compiled)}, {model}, TP{tp}{source}: {parts}.")
     return sentences
 
 

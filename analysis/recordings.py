@@ -18,15 +18,17 @@ from analysis.errors import TraceError
 FORMATS = ("2026-11-21",)
 OUTCOMES = ("ok", "failed", "invalid")
 CASE_COLUMNS = (
-    "case", "engine", "model", "tp", "graphs", "tracing", "repeat", "outcome", "reason", "made_by",
+    "case", "engine", "model", "tp", "graphs", "compile", "tracing", "repeat", "outcome", "reason", "made_by",
     "host_label", "driver", "cuda", "nsys", "torch", "engine_version", "started_utc", "resolved_graphs",
 )  # fmt: skip
-WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", "repeat", "batch", "window", "tpot_ms")
-TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", "tracing", "batch", "path")
-SKIP_COLUMNS = ("engine", "model", "tp", "graphs", "reason")
+WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", "compile", "repeat", "batch", "window", "tpot_ms")
+TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", "compile", "tracing", "batch", "path")
+SKIP_COLUMNS = ("engine", "model", "tp", "graphs", "compile", "reason")
 SAMPLE_COLUMNS = ("batch", "window", "tokens", "seconds", "tpot_ms")
 RECORD_KEYS = ("format", "name", "outcome", "asked", "argv", "host", "files")
 ASKED_KEYS = ("engine", "model", "tp", "graphs", "tracing", "repeat")
+# What a record from before a switch was studied by itself means by not naming it.
+ASKED_LATER = {"compile": "engine"}
 
 Record = Mapping[str, Any]
 
@@ -78,7 +80,7 @@ def open_study(folder: Path) -> Study:
         cases=pd.DataFrame([_case_row(record) for record in records.values()], columns=list(CASE_COLUMNS)),
         windows=_windows(folder, records),
         traces=_traces(folder, records),
-        skips=pd.DataFrame(list(planned.get("skips", ())), columns=list(SKIP_COLUMNS)),
+        skips=pd.DataFrame([ASKED_LATER | skip for skip in planned.get("skips", ())], columns=list(SKIP_COLUMNS)),
         pending=tuple(name for name in planned.get("cases", ()) if name not in records),
     )
 
@@ -130,9 +132,14 @@ def _require(path: Path, content: Record, keys: tuple[str, ...], what: str) -> N
         raise TraceError(f"{path}: {what} lacks {', '.join(missing)}; expected {', '.join(keys)}. Run the case again.")
 
 
+def _asked(record: Record, keys: tuple[str, ...]) -> dict[str, Any]:
+    """What a case asked for, with what older records leave unsaid."""
+    return {key: record["asked"].get(key, ASKED_LATER.get(key)) for key in keys}
+
+
 def _case_row(record: Record) -> dict[str, Any]:
     host, resolved = record["host"], record.get("resolved") or {}
-    row = {key: record["asked"][key] for key in ASKED_KEYS} | {
+    row = _asked(record, (*ASKED_KEYS, *ASKED_LATER)) | {
         "case": record["name"],
         "outcome": record["outcome"],
         "reason": record.get("reason"),
@@ -150,7 +157,7 @@ def _windows(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
     for name, record in records.items():
         if record["outcome"] == "ok" and record["asked"]["tracing"] == "off":
             samples = _samples(_case_file(folder / "cases" / name, record["files"].get("samples"), "samples"))
-            asked = {key: record["asked"][key] for key in ("engine", "model", "tp", "graphs", "repeat")}
+            asked = _asked(record, ("engine", "model", "tp", "graphs", "compile", "repeat"))
             frames.append(samples.assign(case=name, **asked)[list(WINDOW_COLUMNS)])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(WINDOW_COLUMNS))
 
@@ -177,7 +184,7 @@ def _traces(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
             _case_file(folder / "cases" / name, None, "traces")
         for trace in traces:
             path = _case_file(folder / "cases" / name, trace["file"], "traces")
-            about = {key: asked[key] for key in ("engine", "model", "tp", "graphs", "tracing")}
+            about = _asked(record, ("engine", "model", "tp", "graphs", "compile", "tracing"))
             rows.append({"case": name, **about, "batch": trace["batch"], "path": path})
     return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
 

@@ -116,22 +116,31 @@ def _countable(gathered: Gathered) -> pd.DataFrame:
 def _figures(gathered: Gathered, out: Path) -> list[FigureView]:
     views = []
     starts = headline.per_start(_countable(gathered))
-    for (model, batch), group in starts.groupby(["model", "batch"]):
-        title = f"{model}, batch {batch}: iteration time by tensor-parallel size"
+    for (model, batch, compiled), group in starts.groupby(["model", "batch", "compile"]):
+        title = f"{_what(model, batch, compiled)}: iteration time by tensor-parallel size"
         figure = iteration_time.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Points are engine starts, lines medians, whiskers the range over starts, labels off / on."
-        views.append(_save(figure, f"iteration_time_{model}_b{batch}", alt, out))
-    for (model, batch, tracing), group in gathered.curves.groupby(["model", "batch", "tracing"]):
-        title = f"{model}, batch {batch}: launch gaps ({tracing} tracing)"
+        views.append(_save(figure, f"iteration_time_{_file(model, batch, compiled)}", alt, out))
+    keys = ["model", "batch", "compile", "tracing"]
+    for (model, batch, compiled, tracing), group in gathered.curves.groupby(keys):
+        title = f"{_what(model, batch, compiled)}: launch gaps ({tracing} tracing)"
         figure = launch_gaps.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Share of gaps up to x, a curve a rank; bold: the rank with the longest gaps."
-        views.append(_save(figure, f"launch_gaps_{model}_b{batch}_{tracing}", alt, out))
-    for (model, batch, tracing), group in evidence.path_table(gathered.evidence).groupby(["model", "batch", "tracing"]):
-        title = f"{model}, batch {batch}: where a decode iteration goes ({tracing} tracing)"
+        views.append(_save(figure, f"launch_gaps_{_file(model, batch, compiled)}_{tracing}", alt, out))
+    for (model, batch, compiled, tracing), group in evidence.path_table(gathered.evidence).groupby(keys):
+        title = f"{_what(model, batch, compiled)}: where a decode iteration goes ({tracing} tracing)"
         figure = critical_path.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Critical path over all GPUs, graphs off (left bars) and on (right bars)."
-        views.append(_save(figure, f"critical_path_{model}_b{batch}_{tracing}", alt, out))
+        views.append(_save(figure, f"critical_path_{_file(model, batch, compiled)}_{tracing}", alt, out))
     return views
+
+
+def _what(model: object, batch: object, compiled: object) -> str:
+    return f"{model}{figures.COMPILE_TITLES[str(compiled)]}, batch {batch}"
+
+
+def _file(model: object, batch: object, compiled: object) -> str:
+    return f"{model}_b{batch}" + ("" if compiled == "engine" else f"_compile-{compiled}")
 
 
 def _save(figure: Figure, name: str, alt: str, out: Path) -> FigureView:
@@ -179,7 +188,7 @@ def _caveats(gathered: Gathered) -> list[str]:
         f"{headline.FEW_STARTS} starts is a caution; with a single start the interval is over its windows and says "
         "nothing about the next start.",
     ]
-    if (gathered.pairs["engine"] == "vllm").any():
+    if ((gathered.pairs["engine"] == "vllm") & (gathered.pairs["compile"] == "engine")).any():
         caveats.append(VLLM_CAVEAT)
     probes = gathered.pairs[gathered.pairs["made_by"] != figures.SWEEP]
     for (study, made_by), rows in probes.groupby(["study", "made_by"]):

@@ -129,7 +129,8 @@ def troubles(studies: Iterable[tuple[str, Study]], labels: pd.DataFrame) -> Tabl
             rows.append((case["case"], str(case["outcome"]).upper(), str(case["reason"] or "no reason recorded"), name))
         rows += [(case, "INVALID", reason, name) for case, reason in study.mislabelled().items()]
         for skip in study.skips.to_dict("records"):
-            what = f"{engine_title(skip['engine'])}, {skip['model']}, TP{skip['tp']}, graphs {skip['graphs']}"
+            engine = engine_title(skip["engine"], skip["compile"])
+            what = f"{engine}, {skip['model']}, TP{skip['tp']}, graphs {skip['graphs']}"
             rows.append((what, "SKIPPED", str(skip["reason"]), name))
         rows += [(case, "NOT RUN YET", "planned; its folder is not there", name) for case in study.pending]
     for label in labels[labels["proof"] != "proven"].to_dict("records"):
@@ -168,7 +169,7 @@ def plain_lines(table: Table) -> list[str]:
 
 
 def _configuration(row: dict[Any, Any]) -> tuple[str, ...]:
-    return engine_title(row["engine"]), str(row["model"]), str(row["batch"]), str(row["tp"])
+    return engine_title(row["engine"], row["compile"]), str(row["model"]), str(row["batch"]), str(row["tp"])
 
 
 def _trace(row: dict[Any, Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@ import pytest
 
 from analysis.headline import PAIR_COLUMNS, answers, label_proof, pairs, per_configuration
 
-NO_LABELS = pd.DataFrame(columns=["study", "engine", "model", "tp", "graphs", "proof", "reason"])
+ABOUT = {"study": "here", "engine": "sglang", "model": "llama3-8b", "tp": 1, "compile": "engine"}
+NO_LABELS = pd.DataFrame(columns=[*ABOUT, "graphs", "proof", "reason"])
 
 
 def windows(off, on, **facts):
@@ -14,14 +15,13 @@ def windows(off, on, **facts):
         for repeat, start in enumerate(starts)
         for index, time_ms in enumerate(start)
     ]
-    about = {"study": "here", "made_by": "study.sweep", "engine": "sglang", "model": "llama3-8b", "batch": 1, "tp": 1}
+    about = ABOUT | {"made_by": "study.sweep", "batch": 1}
     columns = ["graphs", "case", "window", "tpot_ms"]
     return pd.DataFrame(rows, columns=columns).assign(**(about | facts))
 
 
 def labels(**proofs):
-    about = {"study": "here", "engine": "sglang", "model": "llama3-8b", "tp": 1, "reason": "why"}
-    rows = [about | {"graphs": graphs, "proof": proof} for graphs, proof in proofs.items()]
+    rows = [ABOUT | {"reason": "why"} | {"graphs": graphs, "proof": proof} for graphs, proof in proofs.items()]
     return pd.DataFrame(rows, columns=NO_LABELS.columns)
 
 
@@ -143,3 +143,13 @@ def test_pairs_leave_their_input_alone():
     before = given.copy()
     pairs(given, PROVEN)
     pd.testing.assert_frame_equal(given, before)
+
+
+def test_the_corners_of_two_switches_are_pairs_of_their_own_and_named():
+    compiled, plain = windows([[8]], [[4]], compile="on"), windows([[9]], [[3]], compile="off")
+    both = pairs(pd.concat([compiled, plain]), NO_LABELS)
+    assert both.set_index("compile")["gain_ratio"].to_dict() == {"on": 2, "off": 3}
+    assert [sentence.split(":")[0] for sentence in answers(both)] == [
+        "SGLang, not compiled, llama3-8b, TP1",
+        "SGLang, compiled, llama3-8b, TP1",
+    ]
