@@ -40,6 +40,7 @@ _WORDS = {
 _UNUSUAL = 0.2
 _PARTS = 5
 _ANCHOR_REGULARITY = 0.8
+_UNSEEN_MOST = 2
 RECORD_MORE = "record at least 64 decode steps of one batch in one capture window"
 
 
@@ -116,25 +117,33 @@ class _Cut:
 def _cut(activity: Activity, lead: int) -> _Cut:
     """By what returns regularly, unless something samples and does so more than once, or less, from bound to bound."""
     names = anchors.names(activity, lead)
-    sampler = anchors.sampler(names)
+    once = anchors.sampler(names) or anchors.once(names)
     try:
         regular = _regular(activity, lead)
     except TraceError:
-        sampler = sampler or anchors.once(names)
-        if sampler is None:
+        if once is None:
             raise
-        return _served(activity, lead, sampler)
+        return _served(activity, lead, once)
+    if once is not None:
+        ends = _ends(activity, once.signatures)[lead]
+        if _other_steps(regular.bounds[lead], ends):
+            return _served(activity, lead, once)
     sampled = anchors.samplings(names)
-    if sampler is not None:
-        ends = _ends(activity, sampler.signatures)[lead]
-        if (np.diff(np.searchsorted(ends, regular.bounds[lead], side="right"))[1:] != 1).any():
-            return _served(activity, lead, sampler)
-    elif sampled is not None and 2 * sampled < regular.bounds.shape[1]:
+    if once is None and sampled is not None and 2 * sampled < regular.bounds.shape[1]:
         raise TraceError(
             f"{activity.path}: no decode iterations: what returns, {regular.bounds.shape[1]} times, is a part of one "
             f"step, such as a layer: only {sampled} sampled a token; {RECORD_MORE}"
         )
     return regular
+
+
+def _other_steps(bounds: Ints, ends: Ints) -> bool:
+    """Whether there are steps that the bounds do not tell apart, by the ends of what runs once in each step.
+
+    The first interval may hold prefill without the anchor, and a step before the first bound may have none either.
+    """
+    between = np.diff(np.searchsorted(ends, bounds, side="right"))
+    return bool((between[1:] != 1).any()) or len(ends) - len(bounds) > _UNSEEN_MOST
 
 
 def _regular(activity: Activity, lead: int) -> _Cut:

@@ -203,3 +203,48 @@ def served(name: str) -> Path:
 def steady(name: str) -> Path:
     """A real trace of one sequence in a mode that the study does not run."""
     return Path(__file__).resolve().parents[1] / "data" / "traces" / f"steady_{name}.sqlite.xz"
+
+
+def forward(
+    trace: Sqlite, start: int, *, tokens: int, sequences: int, graphs: str = "none", layers: int = 6, pid: int = 7,
+    device: int = 0, unnamed: bool = False,
+) -> int:  # fmt: skip
+    """One step of a server, whose grids and matrix products follow the batch; returns when the next may begin.
+
+    `graphs`: "none"; "full", all but the sampling in one launch; "pieces", a launch a layer, attention between them.
+    An operation takes 5 ns and begins 6 after the one before. `unnamed` kernels do not say what they compute.
+    """
+    where = {"pid": pid, "device": device}
+    layer = [("norm", tokens), (f"gemm_{tokens}", 64), ("attend", 132), (f"gemm_b_{tokens}", 64), ("act", tokens)]
+    body = [("embed", tokens), *(layer * layers), ("norm", tokens), (f"head_{sequences}", 64)]
+    tail = [("sample", sequences), ("update", 1)]
+    if unnamed:
+        hidden = {name: f"k{at}" for at, name in enumerate(dict.fromkeys(name for name, _ in body + tail))}
+        body, tail = [(hidden[name], n) for name, n in body], [(hidden[name], n) for name, n in tail]
+    at, launched = start, start - 8
+    for piece, graphed in _pieces(body, graphs):
+        if graphed:
+            correlation = trace.call("cudaGraphLaunch_v10000", launched, launched + 2, pid=pid)
+        for name, grid in piece:
+            if graphed:
+                node = next(trace._nodes)
+                trace.kernel(name, at, at + 5, correlation=correlation, grid=grid, node=node, **where)
+            else:
+                trace.launch(name, at=launched, start=at, end=at + 5, grid=grid, **where)
+            at, launched = at + 6, launched + 3
+    for name, grid in tail:
+        trace.launch(name, at=launched, start=at, end=at + 5, grid=grid, **where)
+        at, launched = at + 6, launched + 3
+    return at + 20
+
+
+def _pieces(body: list[tuple[str, int]], graphs: str) -> list[tuple[list[tuple[str, int]], bool]]:
+    if graphs != "pieces":
+        return [(body, graphs == "full")]
+    pieces: list[tuple[list[tuple[str, int]], bool]] = [([], True)]
+    for operation in body:
+        if operation[0] == "attend":
+            pieces += [([operation], False), ([], True)]
+        else:
+            pieces[-1][0].append(operation)
+    return pieces

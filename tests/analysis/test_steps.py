@@ -1,0 +1,257 @@
+"""What each step of a capture was, on hand-made servers and on real ones whose schedule is known."""
+
+import dataclasses
+import json
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import extract, iterations, steps
+from analysis.errors import TraceError
+from analysis.iterations import Trace
+from tests import traces
+from tests.traces import Sqlite, forward
+
+VLLM = ("vllm_off_tp1", "vllm_on_tp1", "vllm_on_tp2", "vllm_cliff_tp1", "vllm_piecewise_tp1")
+SGLANG = ("sglang_off_tp1", "sglang_on_tp1", "sglang_on_tp2")
+
+
+def decode(sequences: int, graphs: str = "none", tokens: int = 0) -> dict:
+    return {"tokens": tokens or sequences, "sequences": sequences, "graphs": graphs}
+
+
+def prefill(tokens: int, sequences: int = 1) -> dict:
+    return {"tokens": tokens, "sequences": sequences, "graphs": "none"}
+
+
+def serve(*schedule, marks=None, inline=True, **shape) -> Sqlite:
+    """A trace of these steps; of `marks` each is an NVTX range around the launches of the step of its number."""
+    trace, now = Sqlite(), 1000
+    for number, each in enumerate(chain(*(step if isinstance(step, list) else [step] for step in schedule))):
+        began, now = now, forward(trace, now, **each, **shape)
+        if marks:
+            trace.nvtx(marks[number], began - 15, now - 30, inline=inline)
+    return trace
+
+
+def find(trace: Sqlite, folder: Path) -> Trace:
+    return iterations.find(extract.read(trace.write(folder / "trace.sqlite")))
+
+
+def kinds(trace: Trace) -> list[tuple]:
+    return list(zip(trace.steps["kind"], trace.steps["sequences"], trace.steps["tokens"], strict=True))
+
+
+def test_a_batch_that_shrinks_is_cut_into_steps_and_the_most_frequent_size_kept(tmp_path: Path) -> None:
+    trace = find(serve([decode(4)] * 12, [decode(3)] * 20, [decode(1)] * 6), tmp_path)
+    # The first step ends where the first interval begins.
+    assert kinds(trace) == [("decode", 4, 4)] * 11 + [("decode", 3, 3)] * 20 + [("decode", 1, 1)] * 6
+    assert trace.iterations["iteration"].tolist() == list(range(12, 32))
+    assert steps.counts(trace) == {
+        "decode": 37, "prefill": 0, "mixed": 0, "other": 0, "kept": 20, "sequences": 3,
+        "dropped": {"profiler start": 4, "end of capture": 1, "batch size": 12},
+    }  # fmt: skip
+    assert "12 of another batch size" in trace.why_dropped
+
+
+def test_prefill_between_decode_steps_is_told_from_them_and_dropped(tmp_path: Path) -> None:
+    schedule = [[decode(3)] * 8, prefill(100), [decode(4)] * 9, prefill(40), prefill(70, 2), [decode(4)] * 9]
+    trace = find(serve(*schedule), tmp_path)
+    between = [("prefill", 1, 40), ("prefill", 2, 70)]
+    assert kinds(trace) == [
+        *[("decode", 3, 3)] * 7, ("prefill", 1, 100), *[("decode", 4, 4)] * 9, *between, *[("decode", 4, 4)] * 9,
+    ]  # fmt: skip
+    assert trace.steps["why"].tolist()[7] == "prefill"
+    # A step that was dropped leaves its number free.
+    assert trace.iterations["iteration"].tolist() == [*range(9, 18), *range(20, 28)]
+    assert set(np.diff(trace.iterations[["start_ns", "end_ns"]]).ravel()) == {35 * 6 + 20}
+
+
+def test_prefill_that_runs_beside_decoding_sequences_is_mixed(tmp_path: Path) -> None:
+    schedule = [[decode(3)] * 8, prefill(103, 4), [decode(4)] * 9, prefill(55, 5), [decode(5)] * 4, [decode(4)] * 9]
+    trace = find(serve(*schedule), tmp_path)
+    found = steps.counts(trace)
+    assert (found["decode"], found["mixed"], found["prefill"], found["kept"]) == (29, 2, 0, 17)
+    assert trace.steps["kind"].tolist()[7] == "mixed"
+
+
+def test_what_ran_beside_the_first_step_of_many_rows_cannot_be_told(tmp_path: Path) -> None:
+    schedule = [decode(3), prefill(103, 4), [decode(4)] * 9, prefill(55, 5), [decode(5)] * 9, decode(4)]
+    assert find(serve(*schedule), tmp_path).steps["kind"].tolist()[0] == "other"
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_marks_of_the_engine_are_believed(tmp_path: Path, inline: bool) -> None:
+    marks = [*["execute_context_0(0)_generation_3(3)"] * 8, "execute_context_1(100)_generation_3(3)"]
+    marks += ["execute_context_0(0)_generation_4(4)"] * 12
+    # Marks that say of two steps what the operations cannot: two sequences of two tokens each.
+    marks[12] = marks[13] = "execute_context_0(0)_generation_2(4)"
+    trace = find(serve([decode(3)] * 8, prefill(103, 4), [decode(4)] * 12, marks=marks, inline=inline), tmp_path)
+    assert kinds(trace)[6:9] == [("decode", 3, 3), ("mixed", 4, 103), ("decode", 4, 4)]
+    assert kinds(trace)[11:13] == [("decode", 2, 4), ("decode", 2, 4)]
+    assert trace.steps.loc[trace.steps["sequences"] == 2, "why"].tolist() == ["batch size"] * 2
+
+
+def test_marks_of_an_idle_engine_mark_nothing(tmp_path: Path) -> None:
+    trace = serve([decode(2)] * 12, marks=["execute_context_0(0)_generation_0(0)"] * 12)
+    assert steps.counts(find(trace, tmp_path))["decode"] == 11
+
+
+def test_a_graph_is_padded_and_prefill_between_graphs_is_not_in_one(tmp_path: Path) -> None:
+    schedule = [[decode(3, "full", 4)] * 8, prefill(100), [decode(4, "full")] * 12, [decode(3, "full", 4)] * 4]
+    trace = find(serve(*schedule), tmp_path)
+    assert kinds(trace)[:8] == [*[("decode", 3, 4)] * 7, ("prefill", 1, 100)]
+    assert trace.steps["graph_launches"].tolist() == [*[1] * 7, 0, *[1] * 16]
+    assert trace.iterations["iteration"].tolist() == list(range(9, 21))
+
+
+def test_pieces_of_graphs_are_one_step(tmp_path: Path) -> None:
+    schedule = [[decode(3, "pieces", 4)] * 8, prefill(100), [decode(4, "pieces")] * 12, [decode(2, "pieces")] * 4]
+    trace = find(serve(*schedule), tmp_path)
+    assert trace.steps["graph_launches"].tolist() == [*[7] * 7, 0, *[7] * 16]
+    assert steps.counts(trace)["kept"] == 12
+
+
+def test_steps_with_and_without_a_graph_are_not_kept_together(tmp_path: Path) -> None:
+    schedule = [[decode(4, "full")] * 12, [decode(4)] * 5, [decode(4, "full")] * 8]
+    trace = find(serve(*schedule), tmp_path)
+    assert steps.counts(trace)["dropped"] == {"profiler start": 4, "end of capture": 1, "graph use": 5}
+    assert set(trace.steps.loc[trace.steps["kept"], "graph_launches"]) == {1}
+    assert steps.other_graph_launches(trace).tolist() == [0] * 5
+    assert "5 with another number of graph launches" in trace.why_dropped
+
+
+def test_batches_beyond_the_largest_graph_run_without(tmp_path: Path) -> None:
+    trace = find(serve([decode(5)] * 12, [decode(4, "full")] * 8, [decode(5)] * 8), tmp_path)
+    assert set(trace.steps.loc[trace.steps["kept"], "graph_launches"]) == {0}
+    assert steps.counts(trace)["sequences"] == 5
+
+
+def test_all_ranks_are_cut_alike(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for each in chain(repeat(decode(3), 8), [prefill(100)], repeat(decode(4), 12)):
+        for rank in (0, 1):
+            end = forward(trace, now + 2 * rank, **each, pid=7 + rank, device=rank)
+        now = end
+    found = find(trace, tmp_path)
+    windows = found.iterations.pivot(index="iteration", columns="rank", values="end_ns")
+    assert (windows[1] - windows[0]).unique().tolist() == [2]
+    assert windows.index.tolist() == list(range(9, 20))
+
+
+def test_an_anchor_whose_name_tells_nothing_is_found_by_what_else_runs_once_in_a_step(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for rows in [*[1] * 12, 50, *[1] * 16]:
+        for name in ["begin", *["rms_norm", f"gemm_{rows}", "attend"] * 6, "rms_norm", "end", "choose"]:
+            trace.launch(name, at=now - 5, start=now, end=now + 5, grid=rows)
+            now += 6
+    found = find(trace, tmp_path)
+    # Nothing is known to sample: of one row it can be no more than one sequence, of fifty it is not known.
+    assert found.steps["kind"].tolist() == ["decode"] * 11 + ["other"] + ["decode"] * 16
+
+
+def test_a_batch_that_halves_within_the_window_hides_no_step(tmp_path: Path) -> None:
+    trace = find(serve([decode(4)] * 12, [decode(3)] * 16), tmp_path)
+    assert steps.counts(trace)["decode"] == 27
+
+
+def test_one_steady_iteration_is_enough_and_none_is_not(tmp_path: Path) -> None:
+    assert len(find(serve([decode(4)] * 7), tmp_path).iterations) == 1
+    (tmp_path / "none").mkdir()
+    with pytest.raises(TraceError, match=r"too few decode iterations: found 5.*record at least 64 decode steps"):
+        find(serve([decode(4)] * 6), tmp_path / "none")
+
+
+def test_prefill_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        TraceError, match=r"of 11 steps \(11 prefill\) none is kept.*none decodes only.*record at least"
+    ):
+        find(serve([prefill(100)] * 12), tmp_path)
+
+
+def test_one_prefill_whose_layers_return_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"what returns, 3\d times, is a part of one step.*only 1 sampled a token"):
+        find(serve(prefill(100), layers=32), tmp_path)
+
+
+def test_prefill_without_its_end_is_refused(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for layer in range(64):
+        for at, name in enumerate(["norm", "gemm", "attend", "gemm_b", "act"]):
+            trace.launch(name, at=50 * layer, start=50 * layer + 8 * at, end=50 * layer + 8 * at + 5, grid=512)
+    with pytest.raises(TraceError, match=r"\d+ other\) none is kept.*kernels for norms and for sampling"):
+        find(trace, tmp_path)
+
+
+def test_steps_whose_rows_cannot_be_told_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"\(19 other\) none is kept"):
+        find(serve([decode(4)] * 20, unnamed=True), tmp_path)
+
+
+def test_too_few_steps_of_one_sort_within_the_window_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"no steady decode iterations: of 8 steps \(5 decode, 3 prefill\)"):
+        find(serve([decode(4)] * 5, [prefill(90)] * 3, decode(4)), tmp_path)
+
+
+@pytest.mark.parametrize("name", VLLM)
+def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> None:
+    activity = extract.read(traces.served(name))
+    marked = iterations.find(activity).steps
+    told = iterations.find(dataclasses.replace(activity, ranges=activity.ranges.iloc[:0])).steps
+    assert set(marked["kind"]) == {"decode", "mixed"}
+    assert told["kind"].tolist()[1:] == marked["kind"].tolist()[1:]
+    # The first of the capture: nothing shows what ran before.
+    assert (marked["kind"][0], told["kind"][0]) == ("mixed", "other")
+    assert told["sequences"].tolist() == marked["sequences"].tolist()
+    padded = marked["tokens"].where((marked["tokens"] != 3) | (marked["graph_launches"] == 0), 4)
+    assert told["tokens"].tolist() == padded.tolist()
+    assert told["kept"].tolist() == marked["kept"].tolist()
+
+
+@pytest.mark.parametrize("name", VLLM)
+def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
+    activity = extract.read(traces.served(name))
+    truth = steps.marked(activity, 0)
+    found = iterations.find(activity).steps
+    # The capture begins with the step that the first interval begins at the end of.
+    assert found["kind"].tolist() == truth["kind"].tolist()[1:]
+    assert found["tokens"].tolist() == truth["tokens"].tolist()[1:]
+
+
+@pytest.mark.parametrize("name", SGLANG)
+def test_every_step_that_sglang_scheduled_is_told_from_the_operations(name: str) -> None:
+    path = traces.served(name)
+    logged = json.loads(path.with_name(path.name.replace(".sqlite.xz", ".steps.json")).read_text())
+    found = iterations.find(extract.read(path)).steps
+    logged = logged[-len(found) :]
+    assert found["kind"].tolist() == [step["kind"] for step in logged]
+    assert found["sequences"].tolist() == [step["requests"] for step in logged]
+    rows = [4 if step.get("graph") and step["tokens"] == 3 else step["tokens"] for step in logged]
+    assert found["tokens"].tolist() == rows
+    assert found["graph_launches"].tolist() == [int(step.get("graph", False)) for step in logged]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "launches"),
+    [("off_tp1", 62, 0), ("on_tp1", 63, 1), ("on_tp2", 61, 1), ("cliff_tp1", 61, 0), ("piecewise_tp1", 62, 33)],
+)
+def test_of_a_served_vllm_the_steps_of_four_sequences_are_kept(name: str, kept: int, launches: int) -> None:
+    trace = iterations.find(extract.read(traces.served(f"vllm_{name}")))
+    counted = steps.counts(trace)
+    assert (counted["kept"], counted["sequences"], counted["mixed"]) == (kept, 4, 7)
+    assert set(trace.steps.loc[trace.steps["kept"], "graph_launches"]) == {launches}
+    assert sum(counted["dropped"].values()) + counted["kept"] == len(trace.steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "launches", "operations"),
+    [("vllm_piecewise_tp1", 33, 438), ("vllm_compiled_tp1", 0, 438), ("vllm_whole-graphs_tp1", 1, 24),
+     ("vllm_whole-graphs_tp2", 1, 24), ("sglang_whole-graphs_tp1", 1, 11), ("sglang_whole-graphs_tp2", 1, 11)],
+)  # fmt: skip
+def test_other_modes_are_cut_into_decode_steps(name: str, launches: int, operations: int) -> None:
+    trace = iterations.find(extract.read(traces.steady(name)))
+    assert (set(trace.steps["kind"]), trace.period_operations) == ({"decode"}, operations)
+    assert set(trace.steps["graph_launches"]) == {launches}
+    assert set(trace.steps["sequences"]) == {1}
