@@ -115,9 +115,10 @@ class _Cut:
 
 
 def _cut(activity: Activity, lead: int) -> _Cut:
-    """By what returns regularly, unless something samples and does so more than once, or less, from bound to bound."""
+    """By what returns regularly, unless something that every step runs once comes more or less often than that."""
     names = anchors.names(activity, lead)
-    once = anchors.sampler(names) or anchors.once(names)
+    sampled = anchors.samplings(names)
+    once = anchors.once(names) if sampled is None else anchors.sampler(names)
     try:
         regular = _regular(activity, lead)
     except TraceError:
@@ -128,7 +129,6 @@ def _cut(activity: Activity, lead: int) -> _Cut:
         ends = _ends(activity, once.signatures)[lead]
         if _other_steps(regular.bounds[lead], ends):
             return _served(activity, lead, once)
-    sampled = anchors.samplings(names)
     if once is None and sampled is not None and 2 * sampled < regular.bounds.shape[1]:
         raise TraceError(
             f"{activity.path}: no decode iterations: what returns, {regular.bounds.shape[1]} times, is a part of one "

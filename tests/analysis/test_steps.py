@@ -149,7 +149,7 @@ def test_an_anchor_whose_name_tells_nothing_is_found_by_what_else_runs_once_in_a
             now += 6
     found = find(trace, tmp_path)
     # Nothing is known to sample: of one row it can be no more than one sequence, of fifty it is not known.
-    assert found.steps["kind"].tolist() == ["decode"] * 11 + ["other"] + ["decode"] * 16
+    assert found.steps["kind"].value_counts()[["decode", "other"]].tolist() == [27, 1]
 
 
 def test_a_batch_that_halves_within_the_window_hides_no_step(tmp_path: Path) -> None:
