@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis import grouped, host_calls
-from analysis.host_calls import PARTS, HostCalls
+from analysis.host_calls import PARTS, HostCalls, Launched
 from analysis.intervals import Ints
 from analysis.iterations import Trace
+from analysis.threads import side_by_side
 
 Names = npt.NDArray[np.object_]
 
@@ -22,6 +23,23 @@ Names = npt.NDArray[np.object_]
 SLOW_RATIO = 2.0
 _PARTS = [*PARTS, "framework_us"]
 _KEYS = ["rank", "iteration"]
+
+
+class _Pairs(NamedTuple):
+    """Launches of a rank that follow one another: the name of what each side launched, and the time in between."""
+
+    before: Ints
+    after: Ints
+    interval_ns: Ints
+
+
+class _Intervals(NamedTuple):
+    """From each launch to the next of its thread, within an iteration of the host, without what blocked in between."""
+
+    window: Ints
+    call_before: Ints
+    call_after: Ints
+    interval_ns: Ints
 
 
 def measure(trace: Trace) -> pd.DataFrame:
@@ -42,7 +60,7 @@ def measure(trace: Trace) -> pd.DataFrame:
     queue_median_launches, queue_max_launches
                             launches of the thread that had returned, but whose work had not started, as each began
     """
-    return _measured(trace, host_calls.find(trace))
+    return _measured(trace, *_by_rank(trace)[:2])
 
 
 def sites(trace: Trace) -> pd.DataFrame:
@@ -53,7 +71,8 @@ def sites(trace: Trace) -> pd.DataFrame:
     calls taken out), total_ms (in an iteration of one rank) and typical_ratio (interval_us over the median interval
     of the whole trace).
     """
-    return _sites(trace, host_calls.find(trace))
+    windows, _, pairs = _by_rank(trace)
+    return _sites(trace, len(windows), pairs)
 
 
 def slow_sites(trace: Trace) -> pd.DataFrame:
@@ -63,57 +82,64 @@ def slow_sites(trace: Trace) -> pd.DataFrame:
 
 def find(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What `measure` and `slow_sites` return; sooner than one after the other."""
-    calls = host_calls.find(trace)
-    return _measured(trace, calls), _slow(_sites(trace, calls))
+    windows, spent, pairs = _by_rank(trace)
+    return _measured(trace, windows, spent), _slow(_sites(trace, len(windows), pairs))
 
 
-class _Intervals(NamedTuple):
-    """From each launch to the next of its thread, within an iteration of the host, without what blocked in between."""
+def _by_rank(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame, _Pairs]:
+    """The windows of the host, what was measured in them, and the launches that follow one another."""
+    windows, threads = host_calls.iteration_windows(trace), host_calls.launching_threads(trace)
+    of_signature, _ = pd.factorize(trace.activity.signatures["name"].to_numpy(object))
 
-    window: Ints
-    call_before: Ints
-    call_after: Ints
-    interval_ns: Ints
+    def look(rank: int) -> tuple[pd.DataFrame, _Pairs]:
+        mine = windows[windows["rank"] == rank]
+        calls = host_calls.find(trace, mine, threads[rank])
+        started = host_calls.launched(trace, rank, calls)
+        between = _intervals(calls)
+        first, last = _launched_names(trace, calls, started, of_signature)
+        pairs = _Pairs(last[between.call_before], first[between.call_after], between.interval_ns)
+        return _in_windows(trace, mine, calls, started, between), pairs
+
+    found = side_by_side(look, threads)
+    if not found:
+        return windows, windows, _Pairs(*[np.empty(0, np.int64)] * len(_Pairs._fields))
+    pairs = (np.concatenate(side) for side in zip(*(pairs for _, pairs in found), strict=True))
+    return windows, pd.concat([spent for spent, _ in found]), _Pairs(*pairs)
 
 
-def _measured(trace: Trace, calls: HostCalls) -> pd.DataFrame:
-    windows, spent_us = calls.windows, _spent_us(calls)
+def _in_windows(
+    trace: Trace, windows: pd.DataFrame, calls: HostCalls, started: Launched, between: _Intervals
+) -> pd.DataFrame:
+    count, spent_us = len(windows), _spent_us(calls, len(windows))
     length_us = ((windows["until_ns"] - windows["after_ns"]) / 1e3).to_numpy(np.float64)
     working_us = length_us - spent_us[:, PARTS.index("wait_us")]
-    largest_us = _largest_interval_us(calls)
-    measured = windows[_KEYS].assign(
+    largest_us = grouped.largest(between.window, count, between.interval_ns) / 1e3
+    window, queue = calls.window[calls.launches], host_calls.queued(trace, calls, started)
+    launches = grouped.counts(window, count).astype(np.float64)
+    launches[launches == 0] = np.nan
+    return windows[_KEYS].assign(
+        launches=launches,
         **{part: spent_us[:, at] for at, part in enumerate(PARTS)},
         framework_us=length_us - spent_us.sum(axis=1),
         largest_interval_us=largest_us,
         host_ms=(working_us - largest_us) / 1e3,
-        **_queue(trace, calls),
+        t_launch_us=working_us / launches,
+        queue_median_launches=grouped.medians(window, count, queue),
+        queue_max_launches=grouped.largest(window, count, queue),
     )
-    measured = measured.assign(t_launch_us=working_us / measured["launches"])
-    rows = trace.iterations[_KEYS].assign(lead_us=_lead_us(trace)).merge(measured, on=_KEYS, how="left")
+
+
+def _measured(trace: Trace, windows: pd.DataFrame, spent: pd.DataFrame) -> pd.DataFrame:
+    rows = trace.iterations[_KEYS].assign(lead_us=_lead_us(trace))
     order = ["launches", *_PARTS, "largest_interval_us", "host_ms", "t_launch_us", "lead_us"]
     order = [*order, "queue_median_launches", "queue_max_launches"]
-    return rows[[*_KEYS, *order]].astype(dict.fromkeys(order, "float64"))
+    found = rows.merge(spent, on=_KEYS, how="left").reindex(columns=[*_KEYS, *order])
+    return found.astype(dict.fromkeys(order, "float64"))
 
 
-def _queue(trace: Trace, calls: HostCalls) -> dict[str, grouped.Floats]:
-    """Launches of each window, and how many were queued as they began; NaN in a window without launches."""
-    count, window, queue = len(calls.windows), calls.window[calls.launches], host_calls.queued(trace, calls)
-    launches = grouped.counts(window, count)
-    return {
-        "launches": np.where(launches > 0, launches, np.nan),
-        "queue_median_launches": grouped.medians(window, count, queue),
-        "queue_max_launches": grouped.largest(window, count, queue),
-    }
-
-
-def _largest_interval_us(calls: HostCalls) -> grouped.Floats:
-    between = _intervals(calls)
-    return grouped.largest(between.window, len(calls.windows), between.interval_ns) / 1e3
-
-
-def _spent_us(calls: HostCalls) -> grouped.Floats:
+def _spent_us(calls: HostCalls, count: int) -> grouped.Floats:
     """Time in calls, windows by PARTS; NaN in a window without calls."""
-    count, took_ns = len(calls.windows), calls.end_ns - calls.start_ns
+    took_ns = calls.end_ns - calls.start_ns
     spent_us = np.empty((count, len(PARTS)))
     for part in range(len(PARTS)):
         mine = calls.part == part
@@ -122,20 +148,19 @@ def _spent_us(calls: HostCalls) -> grouped.Floats:
     return spent_us
 
 
-def _sites(trace: Trace, calls: HostCalls) -> pd.DataFrame:
-    between = _intervals(calls)
-    names, first, last = _names(trace)
-    pair, pairs = pd.factorize(last[between.call_before] * len(names) + first[between.call_after], sort=True)
-    count, windows = len(pairs), len(calls.windows)
+def _sites(trace: Trace, windows: int, pairs: _Pairs) -> pd.DataFrame:
+    names = _names(trace)
+    pair, distinct = pd.factorize(pairs.before * len(names) + pairs.after, sort=True)
+    count = len(distinct)
     found = pd.DataFrame(
         {
             "size": grouped.counts(pair, count),
-            "median": grouped.medians(pair, count, between.interval_ns) / 1e3,
-            "sum": grouped.sums(pair, count, between.interval_ns) / 1e3,
+            "median": grouped.medians(pair, count, pairs.interval_ns) / 1e3,
+            "sum": grouped.sums(pair, count, pairs.interval_ns) / 1e3,
         },
-        index=pairs,
+        index=distinct,
     ).sort_values("sum", ascending=False)
-    typical_us = np.median(between.interval_ns) / 1e3 if len(pair) else np.nan
+    typical_us = np.median(pairs.interval_ns) / 1e3 if len(pair) else np.nan
     return pd.DataFrame(
         {
             "before": names[found.index // max(len(names), 1)],
@@ -158,16 +183,12 @@ def _intervals(calls: HostCalls) -> _Intervals:
     own_ns = np.where(calls.part[rows] == PARTS.index("wait_us"), returns_ns - begins_ns, 0)
     begins_ns -= blocked_ns - own_ns
     returns_ns -= blocked_ns
-    del own_ns, blocked_ns
-    inside = (calls.rank[rows[1:]] == calls.rank[rows[:-1]]) & (calls.window[rows[1:]] >= 0)
-    interval_ns = (begins_ns[1:] - returns_ns[:-1])[inside]
-    del begins_ns, returns_ns
-    before, after = rows[:-1][inside], rows[1:][inside]
+    inside = calls.window[rows[1:]] >= 0
     return _Intervals(
-        window=calls.window[after],
-        call_before=calls.call[before],
-        call_after=calls.call[after],
-        interval_ns=interval_ns,
+        window=calls.window[rows[1:]][inside],
+        call_before=calls.call[rows[:-1]][inside],
+        call_after=calls.call[rows[1:]][inside],
+        interval_ns=(begins_ns[1:] - returns_ns[:-1])[inside],
     )
 
 
@@ -181,19 +202,21 @@ def _lead_us(trace: Trace) -> grouped.Floats:
     return grouped.medians(of, len(trace.iterations), lead_ns) / 1e3
 
 
-def _names(trace: Trace) -> tuple[Names, Ints, Ints]:
-    """All names, and of every call the number of the name of what it launched: of a graph the first and last node.
+def _names(trace: Trace) -> Names:
+    """All names: of what runs on the GPU, then of API functions."""
+    names = pd.unique(trace.activity.signatures["name"].to_numpy(object))
+    return np.array([*names, *trace.activity.calls["name"].cat.categories], dtype=object)
+
+
+def _launched_names(trace: Trace, calls: HostCalls, started: Launched, of_signature: Ints) -> tuple[Ints, Ints]:
+    """Of every call of the thread the number of the name of what it launched: of a graph the first and last node.
 
     A call that launched nothing has the name of the API function.
     """
-    operations = trace.operations
-    of_signature, names = pd.factorize(trace.activity.signatures["name"].to_numpy(object))
-    api = trace.activity.calls["name"].cat
-    first = np.asarray(api.codes, np.int64) + len(names)
-    last = first.copy()
-    call, launched = operations["call"].to_numpy(np.int64), operations["first_of_call"].to_numpy(bool)
-    name = of_signature[operations["signature"].to_numpy(np.int64)]
-    first[call[launched]] = name[launched]
+    api = trace.activity.calls["name"].iloc[calls.first_call : calls.last_call].cat.codes
+    first = api.to_numpy().astype(np.int64) + int(of_signature.max(initial=-1)) + 1
+    last, name = first.copy(), of_signature[started.signature]
+    first[started.call[started.first]] = name[started.first]
     # Of several values for one place the last one stays.
-    last[call[call >= 0]] = name[call >= 0]
-    return np.array([*names, *api.categories], dtype=object), first, last
+    last[started.call] = name
+    return first, last
