@@ -14,7 +14,21 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import causes, collectives, critical_path, extract, hosts, iterations, kernels, measure, steps, tables
+from analysis import (
+    account,
+    causes,
+    collectives,
+    critical_path,
+    extract,
+    fitness,
+    hosts,
+    iterations,
+    kernels,
+    measure,
+    steps,
+    tables,
+)
+from analysis.fitness import Fitness
 from analysis.iterations import Trace
 from analysis.summary import stem, summarise_trace
 from analysis.tables import Column
@@ -56,6 +70,8 @@ class Frames:
     """One row per group and name of operations, longest time first."""
     summary: Mapping[str, Any]
     """What `python -m analysis --json` prints of the trace."""
+    fitness: Fitness
+    """Whether a verdict may rest on the capture, check by check."""
 
     def __repr__(self) -> str:
         """The trace, and how many rows each table has."""
@@ -114,7 +130,8 @@ def gather(trace: Trace, name: str) -> Frames:
         "kernels": kernels.table(trace, matched),
     }
     conformed = {table: tables.conform(frame, TABLES[table], table) for table, frame in found.items()}
-    return Frames(**conformed, summary=summarise_trace(trace, name))
+    judged = fitness.check(trace, account.find(trace))
+    return Frames(**conformed, summary=summarise_trace(trace, name), fitness=judged)
 
 
 def _with_gaps(operations: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def _made(folder: Path, trace: Sqlite) -> Frames:
 
 
 def test_every_table_is_declared_and_described() -> None:
-    assert [field.name for field in fields(Frames)] == [*TABLES, "summary"]
+    assert [field.name for field in fields(Frames)] == [*TABLES, "summary", "fitness"]
     for table, columns in TABLES.items():
         assert len({column.name for column in columns}) == len(columns), table
         assert all(column.meaning and not column.meaning.endswith(".") for column in columns), table
@@ -106,6 +106,7 @@ def test_the_summary_is_what_the_command_prints(real: dict[str, Frames]) -> None
     assert (found.summary["name"], found.summary["tp"], found.summary["graphs"]) == ("trace_b1", 4, "off")
     waited = found.waits.groupby("rank")["wait_ms"].median()
     assert [rank["wait_ms"] for rank in found.summary["ranks"]] == pytest.approx(waited.tolist())
+    assert found.summary["fitness"] == found.fitness.to_json()
     path = found.critical_path.median()
     assert found.summary["critical_path_us"]["compute"] == pytest.approx(path["compute_us"])
 
