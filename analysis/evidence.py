@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import iterations, summary, validity
+from analysis import compare, iterations, kernels, summary, validity
 from analysis.errors import TraceError
 from analysis.extract import read
 from analysis.recordings import Record, Study
@@ -32,6 +32,8 @@ RANK_COLUMNS = (
 PATH_COLUMNS = (
     "wall_ms", "compute_ms", "collective_ms", "launch_idle_ms", "graph_gap_ms", "other_gap_ms", "residual_ms",
 )  # fmt: skip
+DIFFERENCE_COLUMNS = ("idle_saved_us", "work_saved_us", "group", "off_us", "on_us")
+FITNESS_COLUMNS = ("check", "gates", "found", "expected", "remedy")
 CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
 
 
@@ -49,13 +51,14 @@ class Evidence:
     """What one trace says.
 
     doubts: why it does not count (empty: it proves its label). proof: proven, contradicted (graphs were launched
-    although the label says off, or the reverse), insufficient, or refused (nothing could be read from it).
-    curves: CURVE_COLUMNS, gap_us in us.
+    although the label says off, or the reverse), insufficient, unfit (the capture cannot carry a verdict), or refused
+    (nothing could be read from it). curves: CURVE_COLUMNS, gap_us in us. kernels: as kernels.table gives them.
     """
 
     about: tuple[tuple[str, Any], ...]
     summary: dict[str, Any] | None
     curves: pd.DataFrame
+    kernels: pd.DataFrame
     doubts: tuple[str, ...]
     proof: str
 
@@ -96,14 +99,18 @@ def examine(job: Job) -> Evidence:
     try:
         trace = iterations.find(read(job.path))
         found = summary.summarise_trace(trace, dict(job.about)["case"])
-        gaps = summary.gaps(trace)
+        gaps, ran = summary.gaps(trace), kernels.table(trace)
     except TraceError as error:
         empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
-        return Evidence(about=job.about, summary=None, curves=empty, doubts=(str(error),), proof="refused")
+        nothing: dict[str, Any] = {"summary": None, "curves": empty, "kernels": pd.DataFrame()}
+        return Evidence(about=job.about, doubts=(str(error),), proof="refused", **nothing)
     doubts = _recorded_doubts(job.record) + validity.contradictions(dict(job.record), found)
+    unfit = validity.unfit(job.record, found)
     contradicted = found["graphs"] != job.record["asked"]["graphs"]
-    proof = "contradicted" if contradicted else "insufficient" if doubts else "proven"
-    return Evidence(about=job.about, summary=found, curves=_curves(gaps), doubts=doubts, proof=proof)
+    proof = "contradicted" if contradicted else "insufficient" if doubts else "unfit" if unfit else "proven"
+    return Evidence(
+        about=job.about, summary=found, curves=_curves(gaps), kernels=ran, doubts=(*doubts, *unfit), proof=proof
+    )
 
 
 def _recorded_doubts(record: Record) -> tuple[str, ...]:
@@ -135,13 +142,56 @@ def rank_table(found: Sequence[Evidence]) -> pd.DataFrame:
 
 
 def path_table(found: Sequence[Evidence]) -> pd.DataFrame:
-    """TRACE_KEYS and PATH_COLUMNS, the parts of the critical path in ms: a row a trace that proves its label."""
+    """TRACE_KEYS and PATH_COLUMNS, the parts of the critical path in ms: a row a fit trace that proves its label."""
     rows = []
     for one in found:
-        path = one.summary["critical_path_us"] if one.summary and not one.doubts else {}
+        path = one.summary["critical_path_us"] if one.summary and _counts(one) else {}
         if path.get("wall") is not None:
             rows.append(dict(one.about) | {f"{part}_ms": value / 1e3 for part, value in path.items()})
     return pd.DataFrame(rows, columns=[*TRACE_KEYS, *PATH_COLUMNS])
+
+
+def _counts(one: Evidence) -> bool:
+    """Whether causes may be read from the trace: it proves its label, and its capture is fit."""
+    return one.summary is not None and not one.doubts and one.summary["fitness"]["fit"]
+
+
+def difference_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """What differs between graphs off and on: TRACE_KEYS but for case and graphs, DIFFERENCE_COLUMNS.
+
+    A row a group of kernels of each pair of fit traces that prove their labels; the first trace of each kind counts.
+    Times in us per iteration; saved is off less on along the critical path, NaN where that is not known.
+    """
+    keys = [key for key in TRACE_KEYS if key not in ("case", "graphs")]
+    halves: dict[tuple[Any, ...], dict[str, Evidence]] = {}
+    for one in found:
+        about = dict(one.about)
+        if _counts(one):
+            halves.setdefault(tuple(about[key] for key in keys), {}).setdefault(about["graphs"], one)
+    rows = []
+    for about_pair, pair in halves.items():
+        if pair.keys() == {"off", "on"}:
+            off, on = (compare.Side(summary=pair[g].summary or {}, kernels=pair[g].kernels) for g in ("off", "on"))
+            rows += [dict(zip(keys, about_pair, strict=True)) | row for row in _differences(compare.between(off, on))]
+    return pd.DataFrame(rows, columns=[*keys, *DIFFERENCE_COLUMNS])
+
+
+def _differences(found: compare.Comparison) -> list[dict[str, Any]]:
+    saved = {f"{part}_saved_us": found.separation[part] for part in ("idle", "work")}
+    rows = found.groups[["group", "off_us", "on_us"]].to_dict("records")
+    return [saved | {str(key): value for key, value in row.items()} for row in rows]
+
+
+def fitness_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """The failed checks of all captures: TRACE_KEYS and FITNESS_COLUMNS; gates says whether it voids the verdict."""
+    rows = [
+        {**dict(one.about), "check": check["name"], **check}
+        for one in found
+        if one.summary
+        for check in one.summary["fitness"]["checks"]
+        if not check["passed"]
+    ]
+    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *FITNESS_COLUMNS])
 
 
 def _flat(rank: dict[str, Any]) -> dict[str, Any]:

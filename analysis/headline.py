@@ -89,11 +89,11 @@ def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) ->
 
 
 def label_proof(labels: pd.DataFrame, configuration: dict[Any, Any]) -> tuple[str, str]:
-    """Whether traces prove the graphs label: proven, contradicted, insufficient or untraced; and the reason."""
+    """Whether traces prove the graphs label: proven, contradicted, insufficient, unfit or untraced; and the reason."""
     keys = ["study", "engine", "model", "tp", "compile", "graphs"]
     # One engine start serves every batch size, so a trace at any batch speaks for all of them.
     found = labels[(labels[keys] == pd.Series({key: configuration[key] for key in keys})).all(axis=1)]
-    for proof in ("contradicted", "proven", "insufficient"):
+    for proof in ("contradicted", "proven", "insufficient", "unfit"):
         reasons = found.loc[found["proof"] == proof, "reason"]
         if len(reasons):
             return proof, str(reasons.iloc[0])

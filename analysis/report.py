@@ -162,6 +162,8 @@ def _view(gathered: Gathered, drawn: list[FigureView]) -> dict[str, Any]:
         "figures": drawn,
         "ranks": sections.ranks(evidence.rank_table(gathered.evidence)),
         "paths": sections.paths(evidence.path_table(gathered.evidence)),
+        "differences": sections.differences(evidence.difference_table(gathered.evidence)),
+        "fitness": sections.fitness(evidence.fitness_table(gathered.evidence)),
         "overhead": sections.overhead(evidence.tracing_overhead(gathered.evidence, configurations)),
         "troubles": sections.troubles(gathered.studies, gathered.labels),
         "cases": [

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import engine_title
+from analysis.groups import GROUPS
 from analysis.recordings import Record, Study
 
 NONE = "-"
@@ -108,6 +109,44 @@ def paths(table: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
+def differences(table: pd.DataFrame) -> Table:
+    """What graphs change in what the GPUs compute: rows of evidence.difference_table, a line a pair."""
+    keys = [key for key in table.columns if key not in ("group", "off_us", "on_us")]
+    groups = [group for group in GROUPS if (table["group"] == group).any()]
+    rows = []
+    for _, pair in table.groupby(keys, sort=False, dropna=False):
+        row = pair.iloc[0].to_dict()
+        times = {
+            str(one["group"]): f"{_number(one['off_us'])} / {_number(one['on_us'])}" for one in pair.to_dict("records")
+        }
+        saved = _number(row["idle_saved_us"]), _number(row["work_saved_us"])
+        rows.append((*_configuration(row), str(row["tracing"]), *saved, *(times.get(group, NONE) for group in groups),
+                     _source(row)))  # fmt: skip
+    return Table(
+        caption="What differs between graphs off and on, per traced decode iteration. Saved: off less on along the "
+        "critical path, as idle time of the GPU and as other work. Then the time of each group of kernels, off / on, "
+        "without the spinning in collectives: a difference there is other work, not waiting that graphs took away",
+        columns=("engine", "model", "batch", "TP", "tracing", "idle saved (us)", "work saved (us)",
+                 *(f"{group} (us)" for group in groups), "source"),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
+def fitness(table: pd.DataFrame) -> Table:
+    """What is wrong with captures: rows of evidence.fitness_table."""
+    rows = [
+        (*_trace(row), "UNFIT" if row["gates"] else "note", row["check"], row["found"], row["expected"], row["remedy"],
+         _source(row))
+        for row in table.to_dict("records")
+    ]  # fmt: skip
+    return Table(
+        caption="Fitness of the captures: an unfit one carries no verdict; a note is a caveat beside its numbers. "
+        "Captures that are not listed passed every check",
+        columns=(*TRACE_HEADINGS, "fitness", "check", "found", "expected", "what to record instead", "source"),
+        rows=tuple(rows),
+    )
+
+
 def overhead(table: pd.DataFrame) -> Table:
     """What tracing costs: rows of evidence.tracing_overhead."""
     rows = []
@@ -181,7 +220,7 @@ def _source(row: dict[Any, Any]) -> str:
 
 
 def _proof(row: dict[Any, Any]) -> str:
-    return "proven" if row["proof"] == "proven" else "REFUSED" if row["proof"] == "refused" else "INVALID"
+    return {"proven": "proven", "refused": "REFUSED", "unfit": "UNFIT"}.get(row["proof"], "INVALID")
 
 
 def _void(row: dict[Any, Any]) -> str:

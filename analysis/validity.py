@@ -20,6 +20,17 @@ def contradictions(record: Mapping[str, Any], summary: Mapping[str, Any]) -> tup
     return tuple(text for text in found if text)
 
 
+def unfit(record: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why no verdict may rest on the capture, whatever its label: a text for each failed check that voids it.
+
+    Graphs that were recorded whole are no failure where that was asked for: the case measures what tracing costs.
+    """
+    failed = [check for check in summary["fitness"]["checks"] if check["gates"] and not check["passed"]]
+    if record["asked"].get("tracing") == "graph":
+        failed = [check for check in failed if check["name"] != "graph nodes"]
+    return tuple(f"{check['name']}: {check['found']}; {check['remedy']}" for check in failed)
+
+
 def _graphs(asked: str, rank: Mapping[str, Any]) -> str:
     least, most = rank["graph_launches_range"]
     if asked == "on" and least < 1:

@@ -1,4 +1,6 @@
+import json
 import os
+import sqlite3
 from concurrent.futures.process import BrokenProcessPool
 
 import pandas as pd
@@ -6,6 +8,7 @@ import pytest
 
 from analysis import evidence, headline
 from analysis.recordings import open_study
+from tests import traces
 from tests.analysis.studies import change_record, write_case, write_study, write_trace
 
 NOTHING = headline.per_configuration(pd.DataFrame(columns=[*headline.PAIR_KEYS, "graphs", "case", "tpot_ms"]))
@@ -94,6 +97,67 @@ def test_a_trace_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
     assert (one.proof, one.summary) == ("refused", None)
     assert "trace_b1.sqlite" in one.doubts[0]
     assert len(evidence.rank_table([one])) == 1
+
+
+def lose_calls(case):
+    """Three operations of the steady iterations whose call was not recorded."""
+    with sqlite3.connect(case / "trace_b1.sqlite") as db:
+        where = "rowid IN (SELECT rowid FROM CUPTI_ACTIVITY_KIND_KERNEL ORDER BY start LIMIT 3 OFFSET 200)"
+        db.execute(f"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET correlationId = 1000000 WHERE {where}")
+    db.close()
+
+
+def test_an_unfit_trace_proves_nothing_and_is_listed_with_what_to_record_instead(tmp_path):
+    case = write_case(tmp_path, graphs="off", traced_graphs="off")
+    lose_calls(case)
+    one = evidence.examine(only_job(tmp_path))
+    assert one.proof == "unfit"
+    assert one.doubts[0].startswith("launches joined: 3 of ")
+    assert "--trace-fork-before-exec=true" in one.doubts[0]
+    assert evidence.path_table([one]).empty
+    assert evidence.curve_table([one]).empty
+    assert evidence.tracing_overhead([one], NOTHING).empty
+    listed = evidence.fitness_table([one])
+    assert listed[["check", "gates"]].to_numpy().tolist() == [["launches joined", True]]
+
+
+def test_an_unfit_trace_of_other_graphs_than_its_label_contradicts_it_all_the_same(tmp_path):
+    case = write_case(tmp_path, graphs="on", traced_graphs="off")
+    lose_calls(case)
+    assert evidence.examine(only_job(tmp_path)).proof == "contradicted"
+
+
+@pytest.mark.parametrize(("tracing", "proof"), [("graph", "proven"), ("node", "unfit")])
+def test_graphs_recorded_whole_prove_the_label_where_that_was_asked_for_but_no_causes(tmp_path, tracing, proof):
+    case = write_case(tmp_path, graphs="on", traced_graphs="on")
+    change_record(case, {"asked": json.loads((case / "case.json").read_text())["asked"] | {"tracing": tracing}})
+    whole = traces.Sqlite()
+    for begin in range(1_000_000, 8_200_000, 100_000):
+        whole.whole_graph(begin, begin + 70_000, at=begin - 9_000)
+        for name, start in (("rms_norm", 71_000), ("sample", 80_000)):
+            whole.launch(name, at=begin + start - 5_000, took=3_000, start=begin + start, end=begin + start + 5_000)
+    (case / "trace_b1.sqlite").unlink()
+    whole.write(case / "trace_b1.sqlite")
+    one = evidence.examine(only_job(tmp_path))
+    assert one.proof == proof
+    assert evidence.path_table([one]).empty
+    assert evidence.fitness_table([one])["check"].to_list() == ["graph nodes"]
+
+
+def test_a_pair_is_set_side_by_side_by_group(found):
+    table = evidence.difference_table(found)
+    assert table["group"].to_list() == ["attention", "other"]
+    assert table[["off_us", "on_us"]].to_numpy().tolist() == [[5, 5], [30, 30]]
+    assert set(table["work_saved_us"]) == {0}
+    assert set(table["idle_saved_us"].round(6)) == {57.6}
+
+
+def test_a_half_pair_and_one_with_an_unfit_trace_are_not_compared(tmp_path, found):
+    assert evidence.difference_table(found[:1]).empty
+    case = write_case(tmp_path, graphs="on", tp=2, traced_graphs="on")
+    lose_calls(case)
+    unfit = evidence.examine(only_job(tmp_path))
+    assert evidence.difference_table([found[0], unfit]).empty
 
 
 @pytest.mark.parametrize("processors", [1, 2])

@@ -1,5 +1,6 @@
 import os
 import re
+import sqlite3
 import xml.etree.ElementTree as ET
 from base64 import b64decode
 from html.parser import HTMLParser
@@ -273,3 +274,21 @@ def test_a_place_that_cannot_hold_the_report_is_refused(shared, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TraceError, match="Name another folder with --out"):
         report.build([shared[0]], tmp_path / "file")
+
+
+def test_an_unfit_trace_gives_no_verdict_and_is_listed_with_its_remedy(tmp_path):
+    folder = whole_study(tmp_path / "study")
+    with sqlite3.connect(the_case(folder, "*on_trace-node*") / "trace_b1.sqlite") as db:
+        db.execute("UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET graphNodeId = NULL, correlationId = 0 WHERE rowid = 200")
+    db.close()
+    text = page_of(folder, out=tmp_path / "out")
+    assert "graphs on: label not proven (launches joined: 1 of " in text
+    assert "UNFIT" in text
+    assert "nsys profile --trace=cuda,nvtx --trace-fork-before-exec=true" in text
+
+
+def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
+    text = shared[1].read_text()
+    table = re.search(r'<table class="grid" id="differences">.*?</table>', text, re.DOTALL).group()
+    assert "attention (us)" in table
+    assert "<td>5 / 5</td>" in table

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from analysis.summary import summarise
-from analysis.validity import contradictions
+from analysis.validity import contradictions, unfit
 from tests import traces
 
 
@@ -71,3 +71,19 @@ def test_swapped_real_traces_are_caught_on_every_rank(engine: str, tp: int, labe
     assert contradictions(record, summarise(traces.recorded(engine, tp, label))) == ()
     swapped = summarise(traces.recorded(engine, tp, "off" if label == "on" else "on"))
     assert len(contradictions(record, swapped)) == tp
+
+
+def test_failed_checks_that_gate_are_told_and_notes_are_not(tmp_path: Path) -> None:
+    summary = _summary(tmp_path, graphs=False)
+    found = unfit({"asked": {"tracing": "node"}}, summary)
+    assert found[0] == (
+        "steady steps: 3 steady decode iterations; record at least 64 decode steps of one batch in one capture window"
+    )
+    assert all(check["gates"] for check in summary["fitness"]["checks"] if check["name"] in "".join(found))
+    assert not any(text.startswith("stationary") for text in found)
+
+
+@pytest.mark.parametrize(("tracing", "found"), [("graph", 0), ("node", 1)])
+def test_graphs_recorded_whole_are_no_failure_where_they_were_asked_for(tracing: str, found: int) -> None:
+    check = {"name": "graph nodes", "passed": False, "gates": True, "found": "f", "remedy": "r"}
+    assert len(unfit({"asked": {"tracing": tracing}}, {"fitness": {"checks": [check]}})) == found
