@@ -33,6 +33,7 @@ _WORDS = {
     "other": "of a kind that cannot be told",
     steps.BATCH: "of another batch size",
     steps.GRAPHS: "with another number of graph launches",
+    steps.AFTER: "right after prefill",
     steps.UNUSUAL: "that ran other operations than the rest",
 }
 # The share of a decode step's operations that may differ from the others': a growing context changes the grids of

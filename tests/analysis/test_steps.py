@@ -6,6 +6,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import extract, iterations, steps
@@ -63,9 +64,9 @@ def test_prefill_between_decode_steps_is_told_from_them_and_dropped(tmp_path: Pa
     assert kinds(trace) == [
         *[("decode", 3, 3)] * 7, ("prefill", 1, 100), *[("decode", 4, 4)] * 9, *between, *[("decode", 4, 4)] * 9,
     ]  # fmt: skip
-    assert trace.steps["why"].tolist()[7] == "prefill"
+    assert trace.steps["why"].tolist()[7:10] == ["prefill", "after prefill", ""]
     # A step that was dropped leaves its number free.
-    assert trace.iterations["iteration"].tolist() == [*range(9, 18), *range(20, 28)]
+    assert trace.iterations["iteration"].tolist() == [*range(10, 18), *range(21, 28)]
     assert set(np.diff(trace.iterations[["start_ns", "end_ns"]]).ravel()) == {35 * 6 + 20}
 
 
@@ -73,7 +74,7 @@ def test_prefill_that_runs_beside_decoding_sequences_is_mixed(tmp_path: Path) ->
     schedule = [[decode(3)] * 8, prefill(103, 4), [decode(4)] * 9, prefill(55, 5), [decode(5)] * 4, [decode(4)] * 9]
     trace = find(serve(*schedule), tmp_path)
     found = steps.counts(trace)
-    assert (found["decode"], found["mixed"], found["prefill"], found["kept"]) == (29, 2, 0, 17)
+    assert (found["decode"], found["mixed"], found["prefill"], found["kept"]) == (29, 2, 0, 16)
     assert trace.steps["kind"].tolist()[7] == "mixed"
 
 
@@ -104,14 +105,42 @@ def test_a_graph_is_padded_and_prefill_between_graphs_is_not_in_one(tmp_path: Pa
     trace = find(serve(*schedule), tmp_path)
     assert kinds(trace)[:8] == [*[("decode", 3, 4)] * 7, ("prefill", 1, 100)]
     assert trace.steps["graph_launches"].tolist() == [*[1] * 7, 0, *[1] * 16]
-    assert trace.iterations["iteration"].tolist() == list(range(9, 21))
+    assert trace.iterations["iteration"].tolist() == list(range(10, 21))
 
 
 def test_pieces_of_graphs_are_one_step(tmp_path: Path) -> None:
     schedule = [[decode(3, "pieces", 4)] * 8, prefill(100), [decode(4, "pieces")] * 12, [decode(2, "pieces")] * 4]
     trace = find(serve(*schedule), tmp_path)
     assert trace.steps["graph_launches"].tolist() == [*[7] * 7, 0, *[7] * 16]
-    assert steps.counts(trace)["kept"] == 12
+    assert steps.counts(trace)["kept"] == 11
+
+
+def test_a_graph_recorded_as_a_whole_decodes_and_prefill_between_does_not(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for batch in [*[2] * 8, None, *[3] * 12]:
+        if batch is None:
+            now = forward(trace, now, tokens=90, sequences=1)
+            continue
+        trace.whole_graph(now, now + 200, at=now - 8, exec_id=batch)
+        trace.launch("sample", at=now, start=now + 206, end=now + 211, grid=batch)
+        trace.launch("update", at=now, start=now + 212, end=now + 217)
+        now += 230
+    found = find(trace, tmp_path)
+    assert kinds(found)[6:9] == [("decode", 2, pd.NA), ("prefill", 1, 90), ("decode", 3, pd.NA)]
+    assert (steps.counts(found)["kept"], steps.counts(found)["sequences"]) == (10, 3)
+
+
+def test_pieces_recorded_as_a_whole_hide_what_the_step_was(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for _ in range(12):
+        for layer in range(4):
+            trace.whole_graph(now, now + 20, at=now - 8, exec_id=layer)
+            trace.launch("attend", at=now, start=now + 21, end=now + 26, grid=132)
+            now += 30
+        trace.launch("sample", at=now, start=now + 1, end=now + 6, grid=2)
+        now += 20
+    with pytest.raises(TraceError, match=r"\(11 other\) none is kept"):
+        find(trace, tmp_path)
 
 
 def test_steps_with_and_without_a_graph_are_not_kept_together(tmp_path: Path) -> None:
@@ -138,7 +167,7 @@ def test_all_ranks_are_cut_alike(tmp_path: Path) -> None:
     found = find(trace, tmp_path)
     windows = found.iterations.pivot(index="iteration", columns="rank", values="end_ns")
     assert (windows[1] - windows[0]).unique().tolist() == [2]
-    assert windows.index.tolist() == list(range(9, 20))
+    assert windows.index.tolist() == list(range(10, 20))
 
 
 def test_an_anchor_whose_name_tells_nothing_is_found_by_what_else_runs_once_in_a_step(tmp_path: Path) -> None:
@@ -190,6 +219,11 @@ def test_steps_whose_rows_cannot_be_told_are_not_kept(tmp_path: Path) -> None:
         find(serve([decode(4)] * 20, unnamed=True), tmp_path)
 
 
+def test_prefills_of_equal_prompts_one_after_the_other_do_not_pass_for_layers(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"of 7 steps \(7 prefill\)"):
+        find(serve([prefill(100)] * 8, layers=32), tmp_path)
+
+
 def test_too_few_steps_of_one_sort_within_the_window_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"no steady decode iterations: of 8 steps \(5 decode, 3 prefill\)"):
         find(serve([decode(4)] * 5, [prefill(90)] * 3, decode(4)), tmp_path)
@@ -220,6 +254,14 @@ def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
     assert found["tokens"].tolist() == truth["tokens"].tolist()[1:]
 
 
+@pytest.mark.parametrize("name", ["vllm_on_tp1", "vllm_on_tp2", "sglang_on_tp1", "sglang_on_tp2"])
+def test_the_first_step_after_a_prefill_is_left_out_because_it_is_slow(name: str) -> None:
+    trace = iterations.find(extract.read(traces.served(name)))
+    lasted = (trace.iterations["end_ns"] - trace.iterations["start_ns"])[trace.iterations["rank"] == 0]
+    assert (trace.steps["why"] == "after prefill").sum() == 5
+    assert lasted.quantile(0.95) < 1.06 * lasted.median()
+
+
 @pytest.mark.parametrize("name", SGLANG)
 def test_every_step_that_sglang_scheduled_is_told_from_the_operations(name: str) -> None:
     path = traces.served(name)
@@ -235,7 +277,7 @@ def test_every_step_that_sglang_scheduled_is_told_from_the_operations(name: str)
 
 @pytest.mark.parametrize(
     ("name", "kept", "launches"),
-    [("off_tp1", 62, 0), ("on_tp1", 63, 1), ("on_tp2", 61, 1), ("cliff_tp1", 61, 0), ("piecewise_tp1", 62, 33)],
+    [("off_tp1", 57, 0), ("on_tp1", 58, 1), ("on_tp2", 56, 1), ("cliff_tp1", 56, 0), ("piecewise_tp1", 57, 33)],
 )
 def test_of_a_served_vllm_the_steps_of_four_sequences_are_kept(name: str, kept: int, launches: int) -> None:
     trace = iterations.find(extract.read(traces.served(f"vllm_{name}")))
