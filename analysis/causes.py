@@ -100,20 +100,20 @@ def _fit(steady: Placed) -> Law:
     due_ns = _due_ns(starters, starters.call_end_ns, lag_ns)
     graphed = starters.api_class == GRAPH
     # What runs beside another stream's work neither waits for that nor says how soon it could start.
-    waiting = (starters.previous_end_ns > due_ns + TOLERANCE_NS) & ~starters.beside
+    waiting = (starters.previous_end_ns - starters.start_ns > due_ns + TOLERANCE_NS) & ~starters.beside
     nodes, first_nodes = steady.from_end_ns[steady.later_node], starters.from_end_ns[waiting & graphed]
     delta_ns, queued, pdl_pairs = _modes(starters, waiting & ~graphed)
     delta_ns |= {key: float(np.median(seen)) for key, seen in _kinds(nodes, first_nodes).items()}
     queued |= {key: len(seen) for key, seen in _kinds(nodes, first_nodes).items()}
-    ready_ns = starters.previous_end_ns + _delta_ns(starters, delta_ns, pdl_pairs)
+    ready_ns = _ready_ns(starters, delta_ns, pdl_pairs)
     begin_due_ns = _due_ns(starters, starters.call_start_ns, lambda_ns)
     return Law(
         lambda_ns=lambda_ns,
         lag_ns=lag_ns,
         delta_ns=delta_ns,
         pdl_pairs=pdl_pairs,
-        fit_ratio=_share_within(starters.start_ns, due_ns, ready_ns, ~graphed),
-        begin_fit_ratio=_share_within(starters.start_ns, begin_due_ns, ready_ns, ~graphed),
+        fit_ratio=_share_within(due_ns, ready_ns, ~graphed),
+        begin_fit_ratio=_share_within(begin_due_ns, ready_ns, ~graphed),
         operations=int((~graphed).sum()),
         beside=int((starters.beside & ~graphed).sum()),
         idle={
@@ -127,7 +127,7 @@ def _fit(steady: Placed) -> Law:
 
 def _labelled(steady: Placed, law: Law) -> pd.DataFrame:
     gap_ns, overlap_ns = np.maximum(steady.from_end_ns, 0), np.maximum(-steady.from_end_ns, 0)
-    ready_ns = steady.previous_end_ns + _delta_ns(steady, law.delta_ns, law.pdl_pairs)
+    ready_ns = _ready_ns(steady, law.delta_ns, law.pdl_pairs)
     unknown = steady.api_class < 0
     late = ~unknown & (_due_ns(steady, steady.call_end_ns, law.lag_ns) > ready_ns)
     cause = np.full(len(gap_ns), CAUSES.index("dependency"), np.int8)
@@ -137,7 +137,7 @@ def _labelled(steady: Placed, law: Law) -> pd.DataFrame:
         *(("none", gap_ns == 0), ("overlap", overlap_ns > 0)),
     ):
         cause[holds] = CAUSES.index(name)
-    exposed_ns = np.minimum(np.round(np.maximum(steady.start_ns - ready_ns, 0)), gap_ns).astype(np.int64)
+    exposed_ns = np.minimum(np.round(np.maximum(-ready_ns, 0)), gap_ns).astype(np.int64)
     exposed_ns[cause != CAUSES.index("launch")] = 0
     return pd.DataFrame(
         {
@@ -235,15 +235,24 @@ def _delta_ns(rows: Placed, delta_ns: Mapping[str, float], pdl_pairs: frozenset[
 
 
 def _due_ns(rows: Placed, side_ns: Ints, constants_ns: Mapping[str, float]) -> Floats:
-    """When each operation could start at the soonest, by its call; means nothing where the trace has no such call."""
+    """How long after its start each operation could start at the soonest, by its call, mostly negative.
+
+    It means nothing where the trace has no such call. Counted from the start, because a float does not hold the
+    nanoseconds of a time since 1970, which an export may have.
+    """
     known = np.array([*(constants_ns.get(name, 0.0) for name in CLASSES), 0.0])
-    due_ns: Floats = side_ns + known[rows.api_class]
+    due_ns: Floats = side_ns - rows.start_ns + known[rows.api_class]
     return due_ns
 
 
-def _share_within(starts_ns: Ints, due_ns: Floats, ready_ns: Floats, counted: Mask) -> float:
+def _ready_ns(rows: Placed, delta_ns: Mapping[str, float], pdl_pairs: frozenset[tuple[int, int]]) -> Floats:
+    """How long after its start each operation could start at the soonest, by what ran before it; as in _due_ns."""
+    ready_ns: Floats = rows.previous_end_ns - rows.start_ns + _delta_ns(rows, delta_ns, pdl_pairs)
+    return ready_ns
+
+
+def _share_within(due_ns: Floats, ready_ns: Floats, counted: Mask) -> float:
     """Of the counted operations, how many start within TOLERANCE_NS of the law; NaN where there are none."""
     if not counted.any():
         return float("nan")
-    late_ns = starts_ns - np.maximum(due_ns, ready_ns)
-    return float((np.abs(late_ns) <= TOLERANCE_NS)[counted].mean())
+    return float((np.abs(np.maximum(due_ns, ready_ns)) <= TOLERANCE_NS)[counted].mean())

@@ -328,6 +328,8 @@ def _steady(
         unusual = np.abs(counts - usual).sum(axis=1) / (counts + usual).sum(axis=1)
         like &= unusual <= _UNUSUAL
     why[kept & ~like] = steps.UNUSUAL
+    if not like.any():
+        raise TraceError(_nothing_kept(kinds, why, activity))
     return like, why
 
 

@@ -21,7 +21,7 @@ from analysis.intervals import Mask
 
 Ints = npt.NDArray[np.int64]
 # What values that no nsys writes make of the code that numbers and joins them.
-_NONSENSE = (ValueError, IndexError, OverflowError, MemoryError)
+_NONSENSE = (ValueError, LookupError, OverflowError, MemoryError)
 DAMAGED = "the file is damaged or cut short: copy it or export the report again"
 
 

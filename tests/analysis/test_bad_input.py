@@ -98,6 +98,15 @@ def _no_steps() -> Sqlite:
     return trace
 
 
+def _steps_that_all_differ() -> Sqlite:
+    trace = Sqlite()
+    for step in range(14):
+        for number, name in enumerate(("gemm", "norm", "gemm", "argmax")):
+            at = 100 * step + 20 * number
+            trace.launch(name, at=at, start=at + 5, end=at + 15, grid=1 if name == "norm" else step + 1)
+    return trace
+
+
 BAD: dict[str, tuple[Make, str]] = {
     "missing": (lambda folder: folder / "absent.sqlite", "no such file"),
     "empty": (_bytes("a.sqlite", b""), "the file is empty; expected nsys's SQLite export, make one with: nsys export"),
@@ -137,6 +146,10 @@ BAD: dict[str, tuple[Make, str]] = {
     "kernels without calls": (_trace(_kernels_without_calls()), "no CUDA calls.*nsys profile --trace=cuda"),
     "no decode": (_trace(_no_steps()), "no decode iterations.*record at least 64 decode steps"),
     "too few steps": (_trace(traces.decode(steps=4)), "too few decode iterations.*record at least 64 decode steps"),
+    "steps that all differ": (
+        _trace(_steps_that_all_differ()),
+        "no steady decode iterations.*record at least 64 decode",
+    ),
     "a name that is too long": (lambda folder: folder / ("x" * 300), "name too long"),
 }
 

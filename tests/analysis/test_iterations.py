@@ -121,9 +121,7 @@ def test_iterations_are_found_where_graphs_are_single_operations(tmp_path: Path)
 
 @pytest.mark.parametrize("last", ["argmax", "last"])
 @pytest.mark.parametrize("graphs", [False, True])
-def test_a_step_of_one_kernel_repeated_and_another_is_no_single_kernel(
-    tmp_path: Path, last: str, graphs: bool
-) -> None:
+def test_a_step_of_one_kernel_repeated_and_another_is_no_single_kernel(tmp_path: Path, last: str, graphs: bool) -> None:
     trace = Sqlite()
     for step in range(20):
         now = 1000 * step

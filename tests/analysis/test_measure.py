@@ -177,6 +177,13 @@ def test_covered_time_is_what_counting_nanoseconds_gives() -> None:
     assert covered_ns(operations, windows).tolist() == [ran[:100].sum(), ran[100:350].sum(), ran[350:].sum()]
 
 
+def test_a_window_in_which_nothing_ran_is_idle_and_no_window_is_nothing() -> None:
+    operations = pd.DataFrame({"rank": [0, 0], "start_ns": [10, 50], "end_ns": [20, 60]})
+    windows = pd.DataFrame({"rank": [0, 0, 0, 0], "start_ns": [20, 0, 60, 15], "end_ns": [50, 10, 99, 15]})
+    assert covered_ns(operations, windows).tolist() == [0, 0, 0, 0]
+    assert covered_ns(operations, windows.iloc[:0]).tolist() == []
+
+
 def test_the_latest_end_is_of_earlier_rows_of_the_same_group() -> None:
     latest, first = latest_end_before(np.array([0, 0, 0, 1, 1]), np.array([10, 5, 20, 3, 9]))
     assert first.tolist() == [True, False, False, True, False]

@@ -71,3 +71,42 @@ def test_real_traces_are_what_their_names_say(tp: int, graphs: str) -> None:
     assert (summary["tp"], summary["graphs"], summary["unjoined_operations"]) == (tp, graphs, 0)
     assert summary["gpus"] == ["NVIDIA H200"] * tp
     assert [rank["device"] for rank in summary["ranks"]] == list(range(tp))
+
+
+def _shifted(trace: Sqlite, by: int) -> Sqlite:
+    for rows in trace.tables.values():
+        for row in rows:
+            for side in {"start", "end"} & set(row):
+                row[side] += by
+    return trace
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize(
+    "by", [-1_700, -10_000_000_000, 1_763_000_000_123_456_789], ids=["through zero", "before zero", "since 1970"]
+)
+def test_when_the_clock_began_changes_nothing(tmp_path: Path, by: int, graphs: bool) -> None:
+    there = _summarise(_shifted(traces.decode(ranks=2, steps=12, graphs=graphs), by), tmp_path)
+    (tmp_path / "here").mkdir()
+    assert there == _summarise(traces.decode(ranks=2, steps=12, graphs=graphs), tmp_path / "here")
+
+
+def test_one_steady_iteration_has_a_summary(tmp_path: Path) -> None:
+    summary = _summarise(traces.decode(steps=6), tmp_path)
+    assert summary["iterations"] == 1
+    assert summary["iter_ms"] == {"median": 0.0001, "p10": 0.0001, "p90": 0.0001}
+    assert summary["critical_path_us"]["wall"] == 0.1
+    assert (summary["stationarity"]["stationary"], summary["fitness"]["fit"]) == (False, False)
+
+
+def test_workers_that_call_their_one_gpu_0_are_the_ranks_that_they_are(tmp_path: Path) -> None:
+    own = traces.decode(ranks=2, steps=12)
+    alike = traces.decode(ranks=2, steps=12)
+    for rows in alike.tables.values():
+        for row in rows:
+            if "deviceId" in row:
+                row["deviceId"] = 0
+    for rank in range(2):
+        alike.row(traces.DEVICE, gpuId=0, cudaId=0, pid=101 + rank, uuid=f"uuid-{rank}")
+    (tmp_path / "own").mkdir()
+    assert _summarise(alike, tmp_path) == _summarise(own, tmp_path / "own")
