@@ -25,8 +25,19 @@ def test_every_row_of_the_answer_is_what_the_recordings_give(root: Path, gathere
     ]
 
 
+def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+    pairs = gathered.pairs[(gathered.pairs["batch"] == 1) & (gathered.pairs["tp"] == 1)].set_index("compile")
+    off, on = (
+        {compiled: f"{pairs.loc[compiled, f'{graphs}_tpot_ms']:.3g}" for compiled in ("on", "off")}
+        for graphs in ("off", "on")
+    )
+    said = f"graphs off and on take {off['on']} and {on['on']} ms compiled, {off['off']} and {on['off']} ms not compiled"
+    assert said in " ".join((root / "README.md").read_text().split())
+
+
 def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
     found = gathered.pairs[lambda row: (row["engine"] == engine) & (row["tp"] == tp) & (row["batch"] == 1)]
+    found = found[found["compile"] == "engine"]
     own = found[found["made_by"] == "study.sweep"]
     pair = (own if len(own) else found).iloc[0]
     traces = {about["graphs"]: trace for about, trace in _traces(gathered) if _same(about, pair)}

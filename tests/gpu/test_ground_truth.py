@@ -64,7 +64,9 @@ def test_a_graph_is_one_launch_and_nothing_in_it_waits_for_launches(tmp_path: Pa
     assert (found["graphs"], found["graph_tracing"]) == ("on", "node")
     assert (rank["launches"], rank["graph_launches"]) == (1, 1)
     assert rank["operations"] - KERNELS in (1, 2)
-    assert path["graph_gap"] > path["other_gap"]
+    # Between the replays of a queue that is never empty there is a little idle time, whose cause is no late launch.
+    assert path["launch_idle"] < 0.01 * path["wall"]
+    assert path["compute"] > 0.9 * path["wall"]
 
 
 def test_a_graph_recorded_as_a_whole_has_the_same_period(tmp_path: Path) -> None:
