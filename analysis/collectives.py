@@ -99,7 +99,8 @@ def match(trace: Trace) -> Matched:
     Nothing is forced: where counts or names differ, where the ranks never meet, or where graphs were recorded whole,
     so that what they ran is unseen, there are no instances but a sentence.
     """
-    found = trace.operations[among(trace) & (trace.operations["iteration"] >= 0).to_numpy(bool)]
+    at = np.flatnonzero(among(trace) & (trace.operations["iteration"] >= 0).to_numpy(bool))
+    found = trace.operations[["rank", "iteration", "signature", "stream", "start_ns", "end_ns"]].iloc[at]
     found = found.sort_values(["rank", "start_ns"], kind="stable")
     why = _disagreement(trace, found)
     if why is None:
@@ -153,23 +154,23 @@ def _disagreement(trace: Trace, found: pd.DataFrame) -> str | None:
     if ranks > 1 and trace.activity.graph_tracing not in _SEEN:
         return "graphs were recorded whole, so the collectives in them are unseen; record with --cuda-graph-trace=node"
     counts = np.bincount(found["rank"].to_numpy(np.int64), minlength=ranks)
-    names = trace.activity.signatures["name"].iloc[found["signature"]].to_numpy()
+    named, of_signature = trace.activity.signatures["name"].to_numpy(), found["signature"].to_numpy(np.int64)
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[least] != counts[most]:
         of_rank = found["rank"].to_numpy(np.int64)
-        few, many = (pd.Series(names[of_rank == rank]).value_counts() for rank in (least, most))
+        few, many = (pd.Series(named[of_signature[of_rank == rank]]).value_counts() for rank in (least, most))
         differs = (many.sub(few, fill_value=0)).abs().idxmax()
         return (
             f"ranks ran different numbers of collectives: rank {least} {counts[least]}, rank {most} {counts[most]}; "
             f"of {_short(str(differs))} {few.get(differs, 0)} and {many.get(differs, 0)}"
         )
-    by_rank = pd.factorize(names)[0].reshape(ranks, -1)
+    by_rank = pd.factorize(named)[0][of_signature].reshape(ranks, -1)
     unequal = by_rank != by_rank[:1]
     if not unequal.any():
         return None
     at = int(unequal.any(axis=0).argmax())
     rank = int(unequal[:, at].argmax())
-    mine, first = (_short(names[row * counts[0] + at]) for row in (rank, 0))
+    mine, first = (_short(named[of_signature[row * counts[0] + at]]) for row in (rank, 0))
     return f"ranks ran different collectives: number {at} is {first} on rank 0 and {mine} on rank {rank}"
 
 

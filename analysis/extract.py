@@ -16,7 +16,7 @@ from analysis import joins, store, tables
 from analysis.errors import TraceError
 from analysis.intervals import NEVER, Ints, latest_end_before
 from analysis.store import Source
-from analysis.threads import side_by_side
+from analysis.threads import both, side_by_side
 
 Columns = dict[str, Ints]
 
@@ -86,13 +86,10 @@ def read(path: Path) -> Activity:
     path = Path(path)
     with store.opened(path) as source:
         strings = {int(number or 0): value or "" for number, value in source.texts("StringIds", ("id", "value"))}
-        found = _stacked([_kernels(source), _copies(source), _sets(source), _graphs(source)])
-        _expect_cuda(path, source, len(found["start_ns"]))
-        ranks, owner = _ranks(source, found)
-        stray = int((owner < 0).sum())
-        operations, signatures = _operations(found, owner, strings)
-        del found, owner
-        calls = _calls(source, strings, ranks)
+        # Either reads and computes in turn, so that neither core waits.
+        ran, calls = both(lambda: _ran(path, source, strings), lambda: _calls(source, strings))
+        ranks, (operations, signatures), stray = ran
+        calls["rank"] = _rank_of_calls(calls, ranks)
         operations["call"] = _launching(operations, calls)
         first = joins.first_of_call(operations["rank"], operations["call"])
         operated = pd.DataFrame(operations, copy=False).assign(first_of_call=first)
@@ -167,6 +164,16 @@ def _stacked(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part.pop(name) for part in filled]) for name in tuple(parts[0])}
 
 
+def _ran(
+    path: Path, source: Source, strings: Mapping[int, str]
+) -> tuple[pd.DataFrame, tuple[Columns, pd.DataFrame], int]:
+    """The ranks, their operations with signatures, and how many operations are of no rank."""
+    found = _stacked([_kernels(source), _copies(source), _sets(source), _graphs(source)])
+    _expect_cuda(path, source, len(found["start_ns"]))
+    ranks, owner = _ranks(source, found)
+    return ranks, _operations(found, owner, strings), int((owner < 0).sum())
+
+
 def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tuple[Columns, pd.DataFrame]:
     """The operations of the ranks, rank by rank in order of start, and their signatures. Takes columns from `found`."""
     looks = {name: found.pop(name) for name in ("kind", "what", *joins.SHAPE)}
@@ -239,7 +246,12 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["global_pid", "process_device", "device", "gpu_name"])
 
 
-def _calls(source: Source, strings: Mapping[int, str], ranks: pd.DataFrame) -> pd.DataFrame:
+def _rank_of_calls(calls: pd.DataFrame, ranks: pd.DataFrame) -> Ints:
+    code, pids = pd.factorize(calls["global_pid"])
+    return joins.rank_of_process(np.asarray(pids, np.int64), ranks)[code]
+
+
+def _calls(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
     values = source.integers(RUNTIME, wanted, excluding=("nameId", queries))
@@ -253,7 +265,6 @@ def _calls(source: Source, strings: Mapping[int, str], ranks: pd.DataFrame) -> p
     starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
     return pd.DataFrame(
         {
-            "rank": np.repeat(joins.rank_of_process(pids, ranks), calls),
             "global_pid": np.repeat(pids, calls),
             "thread": np.repeat(thread_ids, calls),
             "start_ns": starts_ns,

@@ -135,7 +135,7 @@ def opened(path: Path) -> Iterator[Source]:
 @contextmanager
 def connected(path: Path, *, shown: Path) -> Iterator[sqlite3.Connection]:
     """Open SQLite so that nothing is written beside the file; its errors become TraceErrors about `shown`."""
-    database = sqlite3.connect(bulk.uri(path), uri=True)
+    database = sqlite3.connect(bulk.uri(path), uri=True, check_same_thread=False)
     database.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         yield database
