@@ -37,6 +37,8 @@ class Anchor:
     """The share of its returns between which lies one forward of the model."""
     layer_operations: int
     """Operations of the layers in the usual forward."""
+    after_layers: float
+    """How many operations after the last one of a layer it usually runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +77,17 @@ def names(activity: Activity, lead: int) -> Names:
 
 
 def sampler(found: Names) -> Anchor | None:
-    """The operation that samples: of those between whose returns lies one forward, the one with most in it."""
+    """The operation that samples: of those between whose returns lies one forward, one with most in it.
+
+    Of several in a step it is the last: those before it then lie in the same interval.
+    """
     anchors = [_anchor(found, int(name)) for name in np.flatnonzero(found.samplers & found.everywhere)]
     valid = [anchor for anchor in anchors if anchor is not None]
-    return max(valid, key=lambda anchor: (anchor.layer_operations, anchor.times), default=None)
+    if not valid:
+        return None
+    most = max(valid, key=lambda anchor: (anchor.layer_operations, anchor.times))
+    equal = [anchor for anchor in valid if anchor.layer_operations == most.layer_operations and _like(anchor, [most])]
+    return max(equal, key=lambda anchor: anchor.after_layers)
 
 
 def samplings(found: Names) -> int | None:
@@ -126,6 +135,7 @@ def _anchor(found: Names, name: int) -> Anchor | None:
         times=len(cuts),
         forward_ratio=whole,
         layer_operations=int(usual.sum()),
+        after_layers=_after(cuts, [found.at[part] for part in parts]),
     )
 
 
@@ -140,6 +150,12 @@ def _layers(found: Names) -> list[int]:
 def _between(cuts: Ints, at: Ints) -> Ints:
     """How many of the places lie between each cut and the next."""
     return np.diff(np.searchsorted(at, cuts))
+
+
+def _after(cuts: Ints, layers: list[Ints]) -> float:
+    """How far the cuts lie behind the nearest place of a layer before them, in the median."""
+    before = [np.concatenate((np.full(1, -1), at))[np.searchsorted(at, cuts)] for at in layers]
+    return float(np.median(cuts - np.max(before, axis=0)))
 
 
 def _usual(counts: Ints) -> int:

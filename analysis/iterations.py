@@ -128,7 +128,9 @@ def _cut(activity: Activity, lead: int) -> _Cut:
         return _served(activity, lead, once)
     if once is not None:
         ends = _ends(activity, once.signatures)[lead]
-        if _other_steps(regular.bounds[lead], ends):
+        # Between two that sample, what the later one tells would count for the step after.
+        between = anchors.SAMPLERS.search(str(activity.signatures["name"].iloc[regular.signatures[0]])) is not None
+        if between or _other_steps(regular.bounds[lead], ends):
             return _served(activity, lead, once)
     if once is None and sampled is not None and 2 * sampled < regular.bounds.shape[1]:
         raise TraceError(

@@ -29,6 +29,16 @@ def test_in_constant_time_with_noise_nothing_is_found(count: int) -> None:
     assert sum(bool(each["bursts"]) for each in found) <= 0.02 * len(found)
 
 
+def test_neighbours_that_are_alike_count_as_fewer() -> None:
+    findings = 0
+    for seed in range(WINDOWS):
+        steps = np.random.default_rng(seed).standard_normal(70)
+        for at in range(1, 70):
+            steps[at] = 0.7 * steps[at - 1] + np.sqrt(1 - 0.7**2) * steps[at]
+        findings += not find(5 * (1 + 0.05 * steps))["stationary"]
+    assert findings <= 0.1 * WINDOWS
+
+
 def test_times_that_never_differ_are_stationary() -> None:
     assert find(np.full(70, 5.0)) == {
         "stationary": True, "settling_iterations": 0, "drift_ratio": 0.0, "change_points": [], "bursts": [],

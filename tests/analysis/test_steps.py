@@ -95,6 +95,23 @@ def test_marks_of_the_engine_are_believed(tmp_path: Path, inline: bool) -> None:
     assert trace.steps.loc[trace.steps["sequences"] == 2, "why"].tolist() == ["batch size"] * 2
 
 
+def test_the_mark_of_a_step_is_the_one_around_most_of_its_launches(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for batch in [*[3] * 10, *[4] * 14]:  # the first three launches of a step lie in the range of the one before
+        began, now = now, forward(trace, now, tokens=batch, sequences=batch)
+        trace.nvtx(f"execute_context_0(0)_generation_{batch}({batch})", began, now - 1)
+    assert find(trace, tmp_path).steps["sequences"].tolist() == [3] * 9 + [4] * 14
+
+
+def test_a_step_outside_all_marks_is_told_by_its_operations(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for number, batch in enumerate([*[3] * 10, *[4] * 14]):
+        began, now = now, forward(trace, now, tokens=batch, sequences=batch)
+        if number < 10:
+            trace.nvtx(f"execute_context_0(0)_generation_{batch}({batch})", began - 15, now - 30)
+    assert find(trace, tmp_path).steps["sequences"].tolist() == [3] * 9 + [4] * 14
+
+
 def test_marks_of_an_idle_engine_mark_nothing(tmp_path: Path) -> None:
     trace = serve([decode(2)] * 12, marks=["execute_context_0(0)_generation_0(0)"] * 12)
     assert steps.counts(find(trace, tmp_path))["decode"] == 11
@@ -106,6 +123,11 @@ def test_a_graph_is_padded_and_prefill_between_graphs_is_not_in_one(tmp_path: Pa
     assert kinds(trace)[:8] == [*[("decode", 3, 4)] * 7, ("prefill", 1, 100)]
     assert trace.steps["graph_launches"].tolist() == [*[1] * 7, 0, *[1] * 16]
     assert trace.iterations["iteration"].tolist() == list(range(10, 21))
+
+
+def test_a_graph_of_many_more_rows_than_sequences_is_not_padded(tmp_path: Path) -> None:
+    trace = find(serve([decode(4, "full")] * 8, decode(5, "full", 64), [decode(5, "full", 8)] * 12), tmp_path)
+    assert trace.steps["kind"].tolist() == ["decode"] * 7 + ["mixed"] + ["decode"] * 12
 
 
 def test_pieces_of_graphs_are_one_step(tmp_path: Path) -> None:
@@ -181,9 +203,29 @@ def test_an_anchor_whose_name_tells_nothing_is_found_by_what_else_runs_once_in_a
     assert found.steps["kind"].value_counts()[["decode", "other"]].tolist() == [27, 1]
 
 
-def test_a_batch_that_halves_within_the_window_hides_no_step(tmp_path: Path) -> None:
-    trace = find(serve([decode(4)] * 12, [decode(3)] * 16), tmp_path)
-    assert steps.counts(trace)["decode"] == 27
+@pytest.mark.parametrize("later", [16, 60])
+def test_a_batch_that_changes_once_hides_no_step(tmp_path: Path, later: int) -> None:
+    trace = find(serve([decode(4)] * 12, [decode(3)] * later), tmp_path)
+    assert steps.counts(trace)["decode"] == 11 + later
+
+
+def test_what_samples_in_each_layer_ends_no_step(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for batch in [*[4] * 12, *[3] * 9, *[2] * 9]:
+        for name in ["embed", *["norm", f"gemm_{batch}", "sample_experts", "act"] * 6, "norm", "head", "sample"]:
+            trace.launch(name, at=now - 5, start=now, end=now + 5, grid=batch)
+            now += 6
+    assert find(trace, tmp_path).steps["sequences"].tolist() == [4] * 11 + [3] * 9 + [2] * 9
+
+
+def test_blocks_beyond_the_rows_are_no_sequences(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for batch in [*[4] * 12, *[3] * 16]:
+        for name in ["embed", *["norm", f"gemm_{batch}", "act"] * 6, "norm", "head", "argmax_parts", "argmax"]:
+            grid = 500 if name == "argmax_parts" else batch
+            trace.launch(name, at=now - 5, start=now, end=now + 5, grid=grid)
+            now += 6
+    assert find(trace, tmp_path).steps["sequences"].tolist() == [4] * 11 + [3] * 16
 
 
 def test_one_steady_iteration_is_enough_and_none_is_not(tmp_path: Path) -> None:
