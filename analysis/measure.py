@@ -8,13 +8,15 @@ import pandas as pd
 
 from analysis import metrics, tables
 from analysis.iterations import Trace
+from analysis.threads import side_by_side
 
 KEYS = ["rank", "iteration"]
 
 
 def measure(trace: Trace) -> pd.DataFrame:
     """Every quantity of every steady iteration of every rank, as long samples: rank, iteration, quantity, value."""
-    frames = [wide.melt(KEYS, var_name="quantity") for wide in (module.measure(trace) for module in _modules())]
+    measured = side_by_side(lambda module: module.measure(trace), _modules())
+    frames = [wide.melt(KEYS, var_name="quantity") for wide in measured]
     return tables.conform(pd.concat(frames, ignore_index=True), tables.SAMPLES, "samples")
 
 
