@@ -54,7 +54,7 @@ def test_a_mark_in_only_some_steps_counts_where_it_is_in_two_that_follow(tmp_pat
 
 def test_steps_that_do_not_follow_each_other_are_no_pair(tmp_path: Path) -> None:
     trace, now = Sqlite(), 1000
-    for batch in [4, 4, 3, 3, 3] * 3 + [4, 4, 3] * 4:
+    for batch in [4, 4, 3] * 5 + [4, 3] * 12:
         now = traces.forward(trace, now, tokens=batch, sequences=batch, graphs="full")
     assert _find(trace, tmp_path) == {"by": "graph launches", "iter_ms": 0.00023, "difference_ratio": 0}
 

@@ -209,10 +209,19 @@ def test_a_batch_that_changes_once_hides_no_step(tmp_path: Path, later: int) -> 
     assert steps.counts(trace)["decode"] == 11 + later
 
 
+def test_steps_before_the_first_that_returns_are_not_hidden(tmp_path: Path) -> None:
+    trace, now = Sqlite(), 1000
+    for batch in [*[4] * 12, *[3] * 60]:  # every grid follows the batch
+        for name in ["embed", *["norm", f"gemm_{batch}", "silu"] * 6, "norm", "head", "sample"]:
+            trace.launch(name, at=now - 5, start=now, end=now + 5, grid=batch)
+            now += 6
+    assert find(trace, tmp_path).steps["sequences"].tolist() == [4] * 11 + [3] * 60
+
+
 def test_what_samples_in_each_layer_ends_no_step(tmp_path: Path) -> None:
     trace, now = Sqlite(), 1000
     for batch in [*[4] * 12, *[3] * 9, *[2] * 9]:
-        for name in ["embed", *["norm", f"gemm_{batch}", "sample_experts", "act"] * 6, "norm", "head", "sample"]:
+        for name in ["embed", *["norm", f"gemm_{batch}", "sample_experts", "silu"] * 6, "norm", "head", "sample"]:
             trace.launch(name, at=now - 5, start=now, end=now + 5, grid=batch)
             now += 6
     assert find(trace, tmp_path).steps["sequences"].tolist() == [4] * 11 + [3] * 9 + [2] * 9
