@@ -72,6 +72,17 @@ def test_each_gap_has_the_cause_that_the_picture_shows(tmp_path):
     assert rows["launch_exposed_ns"].tolist() == [46_000, 16_000, 0, 0, 0]
 
 
+def test_work_that_would_have_been_queued_but_for_the_lag_of_its_launch_waited_for_that(tmp_path):
+    trace = steps()
+    for step in range(24):
+        at = step * STEP_NS
+        # Its call returns at 80.5 us, before it could follow sample at 81 us; with the lag it is due at 82.5 us.
+        trace.launch("late", at=at + 75_500, took=5_000, start=at + 82_500, end=at + 84_000)
+    _, rows = labelled(trace, tmp_path)
+    last = rows[rows["gap_ns"] == 2_500]
+    assert last[["cause", "launch_exposed_ns"]].to_numpy().tolist() == [["launch", 1_500]]
+
+
 def test_a_long_call_launches_as_it_returns(tmp_path):
     trace = steps(took=3_000)
     for step in range(24):

@@ -66,6 +66,18 @@ def test_operations_belong_to_the_iteration_in_which_they_end(tmp_path: Path) ->
     assert counted.loc[-1, "size"] == len(trace.operations) - 12
 
 
+def test_an_operation_that_runs_across_the_end_of_an_iteration_belongs_to_the_next(tmp_path: Path) -> None:
+    trace = traces.decode(steps=8)
+    for step in range(8):
+        at = 1000 + 100 * step
+        trace.launch("beside", pid=101, stream=9, at=at, start=at + 85, end=at + 97)
+    found = _find(trace, tmp_path)
+    names = found.activity.signatures["name"].iloc[found.operations["signature"]].to_numpy()
+    rows = found.operations[(names == "beside") & (found.operations["iteration"] >= 0).to_numpy()]
+    # `sample` ends iteration 5 at 1490; what began at 1485 and ended at 1497 is of iteration 6.
+    assert rows[["iteration", "end_ns"]].to_numpy().tolist() == [[5, 1397], [6, 1497], [7, 1597]]
+
+
 def test_the_layers_of_a_deep_model_are_not_its_iterations(tmp_path: Path) -> None:
     trace, now = Sqlite(), 0
     for _ in range(12):
