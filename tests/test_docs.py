@@ -84,7 +84,7 @@ def test_commands_are_read_over_continued_lines_and_without_comments() -> None:
 
 
 def test_a_link_to_nothing_is_caught(root: Path) -> None:
-    text = "[a](LICENSE) [b](absent.md#part) ![c](https://example.org/x.png) <img width=5 src=\"gone.png\"> [d](#here)"
+    text = '[a](LICENSE) [b](absent.md#part) ![c](https://example.org/x.png) <img width=5 src="gone.png"> [d](#here)'
     assert list(_dead_links(Path("README.md"), text, root)) == ["README.md: absent.md", "README.md: gone.png"]
 
 

@@ -40,7 +40,9 @@ HOMES = {
 
 # Written in pieces of patterns, so that this file does not hold what it looks for.
 MACHINE_PATHS = re.compile(r"(?<![\w.$}~-])/(root|work|home/\w+|Users/\w+|var/tmp|mnt/\w+)/")
-REGISTRY_HOSTS = re.compile(r"https?://[a-z0-9.-]*(pypi|pythonhosted|debian|ubuntu|npmjs|crates|conda)[a-z0-9-]*\.(org|com|io)")
+REGISTRY_HOSTS = re.compile(
+    r"https?://[a-z0-9.-]*(pypi|pythonhosted|debian|ubuntu|npmjs|crates|conda)[a-z0-9-]*\.(org|com|io)"
+)
 
 
 def test_no_module_imports_what_its_layer_must_not(root: Path, tracked: tuple[Path, ...]) -> None:
