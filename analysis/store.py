@@ -7,9 +7,10 @@ read, and what is no trace at all, is in files.py.
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from threading import Lock
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -46,10 +47,12 @@ class Export:
 
     path: Path
     database: sqlite3.Connection
+    # Of one connection used in two threads at once, on a damaged file, a query can end without its row.
+    alone: Lock = field(default_factory=Lock)
 
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns of a table; empty where the table is absent."""
-        return frozenset(row[1] for row in self.database.execute(f'PRAGMA table_info("{table}")'))
+        return frozenset(row[1] for row in self._rows(f'PRAGMA table_info("{table}")'))
 
     def integers(
         self, table: str, wanted: Mapping[str, int], *, excluding: tuple[str, Iterable[int]] | None = None
@@ -63,13 +66,11 @@ class Export:
         if excluding:
             condition = f'"{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
         # Asked for both at once, SQLite reads the whole table.
-        rows = self.database.execute(
-            f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")'
-        ).fetchone()
-        if rows[0] is None:
+        ends = self._rows(f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")')[0]
+        if ends[0] is None:
             return {name: np.empty(0, np.int64) for name in wanted}
         try:
-            values = bulk.integers(self.path, table, terms, condition, rows)
+            values = bulk.integers(self.path, table, terms, condition, ends)
         except bulk.ERRORS as error:
             raise sqlite3.DatabaseError(str(error).splitlines()[0]) from error
         return dict(zip(wanted, values, strict=True))
@@ -80,7 +81,11 @@ class Export:
         if not present:
             return []
         terms = [f'CAST("{name}" AS TEXT)' if name in present else "NULL" for name in wanted]
-        return self.database.execute(f'SELECT {", ".join(terms)} FROM "{table}"').fetchall()
+        return self._rows(f'SELECT {", ".join(terms)} FROM "{table}"')
+
+    def _rows(self, query: str) -> list[Any]:
+        with self.alone:
+            return self.database.execute(query).fetchall()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +97,16 @@ class Recording:
 
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns of a table; empty where the table is absent."""
-        found = self.database.execute(f"SELECT column_name FROM {columns.TABLE} WHERE table_name = ?", (table,))
-        return frozenset(row[0] for row in found) or self.small.columns(table)
+        with self.small.alone:
+            kept = columns.tables(self.database)
+        return frozenset(kept.get(table, ())) or self.small.columns(table)
 
     def integers(
         self, table: str, wanted: Mapping[str, int], *, excluding: tuple[str, Iterable[int]] | None = None
     ) -> dict[str, Ints]:
         """Read columns as int64. `wanted` gives what stands for NULL and for an absent column."""
-        stored = columns.read(self.database, table, {*wanted, *(excluding[:1] if excluding else ())})
+        with self.small.alone:
+            stored = columns.read(self.database, table, {*wanted, *(excluding[:1] if excluding else ())})
         if not stored:
             return self.small.integers(table, wanted, excluding=excluding)
         rows = len(next(iter(stored.values())).values)
