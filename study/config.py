@@ -1,7 +1,8 @@
 """From a study file and flags to a Spec: layering, types and limits. What the keys are is study.spec's business."""
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -18,13 +19,16 @@ FOLDER = Path(__file__).resolve().parents[1] / "data" / "studies"
 DEFAULT = "default"
 OUT = Path("out")
 
-Integers, Texts, Table = tuple[int, ...], tuple[str, ...], tuple[tuple[str, Path], ...]
+Integers, Numbers, Texts = tuple[int, ...], tuple[float, ...], tuple[str, ...]
+Table = tuple[tuple[str, Path], ...]
+LISTS = {Integers: int, Numbers: float, Texts: str}
 EXPECTED = {
     int: "an integer",
     bool: "true or false",
     str: "text",
     Path: "a path as text",
     Integers: "a list of integers",
+    Numbers: "a list of numbers",
     Texts: "a list of texts",
     Table: "a table of paths",
 }
@@ -102,12 +106,12 @@ def checked(key: str, raw: Any, where: str) -> Any:
 
 
 def _is(kind: Any, raw: Any) -> bool:
-    if kind in {Integers, Texts}:
-        return isinstance(raw, list) and all(_is(int if kind == Integers else str, item) for item in raw)
+    if kind in LISTS:
+        return isinstance(raw, list) and all(_is(LISTS[kind], item) for item in raw)
     if kind == Table:
         return isinstance(raw, dict) and all(isinstance(path, str) for path in raw.values())
-    if kind is int:
-        return isinstance(raw, int) and not isinstance(raw, bool)
+    if kind in {int, float}:
+        return isinstance(raw, (int, kind)) and not isinstance(raw, bool) and abs(raw) < math.inf
     return isinstance(raw, str if kind is Path else kind)
 
 
@@ -129,15 +133,15 @@ def _typed(key: str, raw: Any) -> Any:
     if not isinstance(raw, str):
         return raw
     kind = kind_of(key)
-    if kind in {Integers, Texts}:
+    if kind in LISTS:
         items = [item.strip() for item in raw.split(",") if item.strip()]
-        return [_number(item) for item in items] if kind == Integers else items
-    return _number(raw) if kind is int else raw
+        return items if kind == Texts else [_number(item, LISTS[kind]) for item in items]
+    return _number(raw, int) if kind is int else raw
 
 
-def _number(text: str) -> int | str:
+def _number(text: str, kind: Callable[[str], float]) -> float | str:
     try:
-        return int(text)
+        return kind(text)
     except ValueError:
         return text
 
@@ -155,6 +159,10 @@ def _check_together(spec: Spec) -> None:
         raise StudyError(
             f"traced_batches: found {max(traced)}, but graphs are captured for batches up to {max(spec.captured)} "
             "(captured), so that trace would show none; trace smaller batches, or none (tracing off)"
+        )
+    if spec.workload == "serve" and not (spec.concurrency or all(place.rates for place in spec.located)):
+        raise StudyError(
+            "workload serve: no load to serve at; give rates (requests a second) or concurrency (requests in flight)"
         )
     if spec.checkpoint and len(spec.models) > 1:
         raise StudyError(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from study.gpus import Gpu
+from study.layouts import Layout
 from study.models import GIB, Model
 from study.spec import MEMORY_UTILISATION
 
@@ -29,12 +30,12 @@ class Fit:
         return max(0, int(self.kv_gib * GIB) // self.kv_bytes_per_token)
 
 
-def fit(model: Model, gpu: Gpu, tp: int) -> Fit:
-    """An estimate, not a measurement: what one GPU of `tp` holds of a model with 16-bit weights and KV cache."""
+def fit(model: Model, gpu: Gpu, layout: Layout) -> Fit:
+    """An estimate, not a measurement: what one GPU of a layout holds of a model with 16-bit weights and KV cache."""
     return Fit(
         budget_gib=MEMORY_UTILISATION * gpu.memory_gib - overhead_gib(gpu),
-        weights_gib=model.weights_gib(tp),
-        kv_bytes_per_token=model.kv_bytes_per_token(tp),
+        weights_gib=model.weights_gib(layout),
+        kv_bytes_per_token=model.kv_bytes_per_token(layout),
     )
 
 
@@ -43,17 +44,17 @@ def overhead_gib(gpu: Gpu) -> float:
     return SMALL_OVERHEAD_GIB if gpu.memory_gib < SMALL_CARD_GIB else OVERHEAD_GIB
 
 
-def shortfall(model: Model, gpu: Gpu, tp: int, tokens: int) -> str | None:
-    """Why a model and the KV cache of `tokens` tokens do not fit on `tp` GPUs, or None if they do."""
-    found = fit(model, gpu, tp)
+def shortfall(model: Model, gpu: Gpu, layout: Layout, tokens: int) -> str | None:
+    """Why a model and the KV cache of `tokens` tokens a replica do not fit on GPUs split so, or None if they do."""
+    found = fit(model, gpu, layout)
     if found.kv_gib <= 0:
         return (
-            f"weights do not fit: {found.weights_gib:.1f} GiB per GPU at TP {tp}, {gpu.key} has room for "
+            f"weights do not fit: {found.weights_gib:.1f} GiB per GPU at {layout.label}, {gpu.key} has room for "
             f"{found.budget_gib:.1f} GiB ({MEMORY_UTILISATION} x {gpu.memory_gib:g} - {overhead_gib(gpu):g})"
         )
     if found.kv_tokens < tokens:
         return (
             f"KV cache does not fit: {tokens} tokens needed, the {found.kv_gib:.1f} GiB per GPU that weights leave at "
-            f"TP {tp} hold {found.kv_tokens}"
+            f"{layout.label} hold {found.kv_tokens}"
         )
     return None

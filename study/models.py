@@ -1,11 +1,13 @@
 """The architectures in data/models: sizes, exact parameter counts, and the tensor-parallel sizes they allow."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from study.errors import StudyError
+from study.layouts import Layout
 from study.words import hint
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "models"
@@ -53,19 +55,42 @@ class Model:
     def _mlp(self) -> int:
         if not self.experts:
             return 3 * self.hidden * self.intermediate
-        router_and_gate = self.hidden * (self.experts + 1)
-        return router_and_gate + 3 * self.hidden * (self.experts * self.expert_intermediate + self.shared_intermediate)
+        return self.hidden * (self.experts + 1) + 3 * self.hidden * self.shared_intermediate + self._experts()
 
-    def weights_gib(self, tp: int, dtype_bytes: int = 2) -> float:
-        """Weights per GPU. Norms, and KV heads fewer than GPUs, are copied rather than split: under 1 % more."""
-        return self.parameters * dtype_bytes / tp / GIB
+    def _experts(self) -> int:
+        return 3 * self.hidden * self.experts * self.expert_intermediate
 
-    def kv_bytes_per_token(self, tp: int = 1, dtype_bytes: int = 2) -> int:
-        """KV cache per token and GPU; it stops shrinking once every GPU holds one KV head."""
-        return 2 * self.layers * max(self.kv_heads // tp, 1) * self.head_dim * dtype_bytes
+    def weights_gib(self, layout: Layout, dtype_bytes: int = 2) -> float:
+        """Weights of the fullest GPU. Norms, and KV heads fewer than GPUs, are copied, not split: under 1 % more.
 
-    def legal_tp(self, tp: int) -> str | None:
-        """Why the model cannot be split over `tp` GPUs, or None if it can."""
+        The first stage has the embedding and the last the head; with DP attention experts go over all replicas.
+        """
+        layers = math.ceil(self.layers / layout.pp)
+        ends = self.vocab * self.hidden * (1 if self.tied_embeddings or layout.pp > 1 else 2) + self.hidden
+        rest = ends + layers * (self._attention() + self._mlp() - self._experts() + 2 * self.hidden)
+        experts = layers * self._experts() / (layout.dp if layout.dp_attention else 1)
+        return (rest + experts) * dtype_bytes / layout.tp / GIB
+
+    def kv_bytes_per_token(self, layout: Layout, dtype_bytes: int = 2) -> int:
+        """KV cache per token of a replica and GPU; it stops shrinking once every GPU holds one KV head."""
+        layers = math.ceil(self.layers / layout.pp)
+        return 2 * layers * max(self.kv_heads // layout.tp, 1) * self.head_dim * dtype_bytes
+
+    def illegal(self, layout: Layout) -> str | None:
+        """Why the model cannot be split so, or None if it can."""
+        if layout.pp > self.layers:
+            return f"{self.layers} layers are fewer than the {layout.pp} stages of {layout.label}"
+        if layout.dp_attention and not self.experts:
+            return f"{layout.label} shares experts out over its replicas, and the model has none: dp{layout.dp}"
+        return self._illegal_tp(layout.tp) or self._illegal_experts(layout)
+
+    def _illegal_experts(self, layout: Layout) -> str | None:
+        over = layout.tp * layout.dp if layout.dp_attention else layout.tp
+        if self.expert_intermediate % over == 0:
+            return None
+        return f"an expert width of {self.expert_intermediate} is not divisible by the {over} GPUs that share it"
+
+    def _illegal_tp(self, tp: int) -> str | None:
         if self.heads % tp:
             return f"{self.heads} attention heads are not divisible by TP {tp}"
         # Fewer KV heads than GPUs are copied, and every GPU must get the same number of copies.
@@ -73,15 +98,13 @@ class Model:
             return f"{self.kv_heads} KV heads can be neither split nor copied evenly over TP {tp}"
         if tp > self.experts > 0:
             return f"{self.experts} experts are fewer than TP {tp}"
-        for width, name in self._split_widths():
-            if width % tp:
-                return f"{name} of {width} is not divisible by TP {tp}"
-        return None
+        width, name = self._split_width()
+        return f"{name} of {width} is not divisible by TP {tp}" if width % tp else None
 
-    def _split_widths(self) -> tuple[tuple[int, str], ...]:
+    def _split_width(self) -> tuple[int, str]:
         if not self.experts:
-            return ((self.intermediate, "an MLP width"),)
-        return (self.expert_intermediate, "an expert width"), (self.shared_intermediate, "a shared-expert width")
+            return self.intermediate, "an MLP width"
+        return self.shared_intermediate, "a shared-expert width"
 
 
 def names() -> tuple[str, ...]:

@@ -81,7 +81,9 @@ def _add_key(group: "argparse._ArgumentGroup", key: str) -> None:
 
 
 def _metavar(kind: object) -> str:
-    return {int: "N", str: "NAME", Path: "PATH", config.Integers: "N,N", config.Texts: "NAME,NAME"}[kind]  # type: ignore[index]
+    if kind in config.LISTS:
+        return "NAME,NAME" if kind == config.Texts else "N,N"
+    return {int: "N", str: "NAME", Path: "PATH"}[kind]  # type: ignore[index]
 
 
 def _overrides(given: dict[str, object]) -> dict[str, object]:

@@ -8,15 +8,17 @@ because powers of two then pack onto the GPUs without holes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 from launch.engines import ENGINES
 from study import models
 from study.fit import shortfall
 from study.gpus import Gpu
+from study.layouts import Layout
 from study.models import Model
-from study.spec import Case, Spec
+from study.places import Place
+from study.spec import Case, Serving, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,16 @@ class Skip:
 
     engine: str
     model: str
-    tp: int
+    layout: Layout
     graphs: str
     reason: str
     compile: str = "engine"
+    settings: str = "pinned"
+
+    @property
+    def tp(self) -> int:
+        """Its tensor-parallel size."""
+        return self.layout.tp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +50,17 @@ class Plan:
 
 
 def plan(spec: Spec, gpu: Gpu, gpu_count: int) -> Plan:
-    """Decide every engine x model x TP x switches of the study for a host. Raises StudyError for an unknown model."""
-    known = {name: models.load(name) for name in spec.models}
-    runnable: list[tuple[str, int]] = []
+    """Decide every engine x model x layout x switches of the study for a host. Raises StudyError for unknown models."""
     skips: list[Skip] = []
-    for model, tp in product(spec.models, spec.tp):
-        reason = obstacle(spec, known[model], tp, gpu, gpu_count)
-        if reason is None:
-            runnable.append((model, tp))
+    runnable: list[tuple[Place, Side]] = []
+    for place in spec.located:
+        model = models.load(place.model)
+        reason = obstacle(spec, model, place.layout, gpu, gpu_count)
         for side in sides(spec):
-            if why := reason or refusal(side):
-                skips.append(
-                    Skip(engine=side.engine, model=model, tp=tp, graphs=side.graphs, compile=side.compile, reason=why)
-                )
+            if why := reason or refusal(side, place.layout, model):
+                skips.append(Skip(model=place.model, layout=place.layout, reason=why, **asdict(side)))
+            else:
+                runnable.append((place, side))
     cases = tuple(case for tracing, repeat in _rounds(spec) for case in _round(spec, runnable, tracing, repeat))
     return Plan(cases=cases, skips=tuple(skips), gpu=gpu, gpu_count=gpu_count)
 
@@ -66,30 +72,38 @@ class Side:
     engine: str
     graphs: str
     compile: str
+    settings: str
 
 
 def sides(spec: Spec) -> list[Side]:
     """Every combination of engine and switches that the study asks for."""
-    asked = product(spec.engines, spec.graphs, spec.compile)
-    return [Side(engine=engine, graphs=graphs, compile=compiled) for engine, graphs, compiled in asked]
+    return [
+        Side(engine=engine, graphs=graphs, compile=compiled, settings=settings)
+        for engine, graphs, compiled, settings in product(spec.engines, spec.graphs, spec.compile, spec.settings)
+    ]
 
 
-def refusal(side: Side) -> str | None:
-    """Why an engine cannot set its switches so, or None; what it cannot do is refused, not translated."""
-    refused: Mapping[str, str] = ENGINES[side.engine].REFUSED
-    return refused.get(side.compile)
+def refusal(side: Side, layout: Layout, model: Model) -> str | None:
+    """Why an engine cannot set its switches or split a model so, or None; nothing is translated silently."""
+    engine = ENGINES[side.engine]
+    refused: Mapping[str, str] = engine.REFUSED
+    unsplit: str | None = engine.refused_layout(layout, experts=model.experts)
+    return refused.get(side.compile) or unsplit
 
 
-def obstacle(spec: Spec, model: Model, tp: int, gpu: Gpu, gpu_count: int) -> str | None:
-    """Why a model cannot be measured at a TP on `gpu_count` GPUs, or None. Asks split, host, length, memory in turn."""
-    if reason := model.legal_tp(tp):
+def obstacle(spec: Spec, model: Model, layout: Layout, gpu: Gpu, gpu_count: int) -> str | None:
+    """Why a model cannot be measured so on `gpu_count` GPUs, or None. Asks split, host, length, memory in turn."""
+    if reason := model.illegal(layout):
         return reason
-    if tp > gpu_count:
-        return f"TP {tp} needs {tp} GPUs, there {'is' if gpu_count == 1 else 'are'} {gpu_count}"
+    if layout.gpus > gpu_count:
+        return f"{layout.label} needs {layout.gpus} GPUs, there {'is' if gpu_count == 1 else 'are'} {gpu_count}"
+    if layout.dp > 1 and spec.workload == "decode":
+        return f"{layout.label}: replicas decode a steady batch as one does alone; measure them with the workload serve"
     if spec.sequence_tokens > model.positions:
         return f"sequences of {spec.sequence_tokens} tokens are longer than the model's {model.positions} positions"
-    largest_batch = max(max(spec.batches_of(tracing)) for tracing in spec.tracing)
-    return shortfall(model, gpu, tp, largest_batch * spec.sequence_tokens)
+    serving = spec.workload == "serve"
+    most = 1 if serving else max(max(spec.batches_of(tracing)) for tracing in spec.tracing)
+    return shortfall(model, gpu, layout, most * spec.sequence_tokens)
 
 
 def waves(cases: Sequence[Case], gpu_count: int, *, parallel_starts: bool) -> tuple[tuple[Case, ...], ...]:
@@ -108,13 +122,13 @@ def waves(cases: Sequence[Case], gpu_count: int, *, parallel_starts: bool) -> tu
 
 def devices(wave: Sequence[Case]) -> tuple[tuple[int, ...], ...]:
     """The GPU indices of each case of a wave: disjoint, from 0 on."""
-    starts = [sum(case.tp for case in wave[:index]) for index in range(len(wave))]
-    return tuple(tuple(range(start, start + case.tp)) for start, case in zip(starts, wave, strict=True))
+    starts = [sum(case.layout.gpus for case in wave[:index]) for index in range(len(wave))]
+    return tuple(tuple(range(start, start + case.layout.gpus)) for start, case in zip(starts, wave, strict=True))
 
 
 def _joins(case: Case, wave: Sequence[Case], gpu_count: int) -> bool:
     same_round = (case.tracing, case.repeat) == (wave[0].tracing, wave[0].repeat)
-    return same_round and case.tp + sum(other.tp for other in wave) <= gpu_count
+    return same_round and sum(other.layout.gpus for other in (case, *wave)) <= gpu_count
 
 
 def _rounds(spec: Spec) -> Iterator[tuple[str, int]]:
@@ -126,24 +140,45 @@ def _rounds(spec: Spec) -> Iterator[tuple[str, int]]:
                 yield tracing, repeat
 
 
-def _round(spec: Spec, runnable: Sequence[tuple[str, int]], tracing: str, repeat: int) -> Iterator[Case]:
-    places = sorted(runnable, key=lambda place: -place[1]) if spec.parallel_starts else runnable
-    able = [side for side in sides(spec) if refusal(side) is None][:: 1 if repeat % 2 else -1]
-    for (model, tp), side in product(places, able):
-        yield Case(
-            engine=side.engine,
-            model=model,
-            tp=tp,
-            graphs=side.graphs,
-            compile=side.compile,
-            captured=spec.captured,
-            tracing=tracing,
-            repeat=repeat,
-            batches=spec.batches_of(tracing),
-            prompt_tokens=spec.prompt_tokens,
-            output_tokens=spec.output_tokens,
-            windows=spec.windows,
-            traced_steps=spec.traced_steps,
-            seed=spec.seed,
-            checkpoint=None if spec.checkpoint is None else str(spec.checkpoint),
-        )
+def _round(spec: Spec, runnable: Sequence[tuple[Place, Side]], tracing: str, repeat: int) -> Iterator[Case]:
+    places = list(dict.fromkeys(place for place, _ in runnable))
+    if spec.parallel_starts:
+        places.sort(key=lambda place: -place.layout.gpus)
+    for place in places:
+        able = [side for where, side in runnable if where == place][:: 1 if repeat % 2 else -1]
+        for side in able:
+            yield _case(spec, place, side, tracing, repeat)
+
+
+def _case(spec: Spec, place: Place, side: Side, tracing: str, repeat: int) -> Case:
+    return Case(
+        model=place.model,
+        tp=place.layout.tp,
+        pp=place.layout.pp,
+        dp=place.layout.dp,
+        dp_attention=place.layout.dp_attention,
+        captured=spec.captured,
+        tracing=tracing,
+        repeat=repeat,
+        batches=() if spec.workload == "serve" else spec.batches_of(tracing),
+        serving=_serving(spec, place) if spec.workload == "serve" else None,
+        prompt_tokens=spec.prompt_tokens,
+        output_tokens=spec.output_tokens,
+        windows=spec.windows,
+        traced_steps=spec.traced_steps,
+        seed=spec.seed,
+        checkpoint=None if spec.checkpoint is None else str(spec.checkpoint),
+        **asdict(side),
+    )
+
+
+def _serving(spec: Spec, place: Place) -> Serving:
+    return Serving(
+        rates=place.rates,
+        concurrency=spec.concurrency or (),
+        requests=spec.requests,
+        warmup_requests=spec.warmup_requests,
+        lengths=spec.lengths,
+        sequences=spec.sequences,
+        context=spec.context,
+    )

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from study import models
 from study.fit import fit
-from study.plan import Plan
+from study.plan import Plan, Skip
 from study.spec import Case
 
 # Wider than any table: output that is not a terminal must neither wrap nor be cut.
@@ -37,7 +37,7 @@ def totals(plan: Plan) -> str:
     """One sentence: how many combinations run, in how many engine starts, and how many are skipped."""
     runnable = _runnable(plan)
     return (
-        f"{len(runnable) + len(plan.skips)} combinations of engine, model, TP, graphs and torch.compile: "
+        f"{len(runnable) + len(plan.skips)} combinations of engine, model, layout and switches: "
         f"{len(runnable)} run, as {len(plan.cases)} cases; {len(plan.skips)} skipped"
     )
 
@@ -52,27 +52,32 @@ def _table(title: str, *columns: str) -> Table:
 def _case_table(plan: Plan) -> Table:
     table = _table("Cases, in order", "case", "GPUs", "batches", "tracing", "repeat", "KV room, tokens (estimate)")
     for case in plan.cases:
-        room = fit(models.load(case.model), plan.gpu, case.tp).kv_tokens
-        batches = ",".join(map(str, case.batches))
-        table.add_row(case.name, str(case.tp), batches, case.tracing, str(case.repeat), str(room))
+        room = fit(models.load(case.model), plan.gpu, case.layout).kv_tokens
+        batches = ",".join(map(str, case.batches)) or "served"
+        table.add_row(case.name, str(case.layout.gpus), batches, case.tracing, str(case.repeat), str(room))
     return table
 
 
 def _skip_table(plan: Plan) -> Table:
-    table = _table("Skipped", "engine", "model", "TP", "graphs", "compile", "reason")
+    table = _table("Skipped", "engine", "model", "layout", "graphs", "compile", "settings", "reason")
     for skip in plan.skips:
-        table.add_row(skip.engine, skip.model, str(skip.tp), skip.graphs, skip.compile, skip.reason)
+        table.add_row(skip.engine, skip.model, skip.layout.label, skip.graphs, skip.compile, skip.settings, skip.reason)
     return table
 
 
 def _total_table(plan: Plan) -> Table:
-    table = _table("Combinations of model and TP", "engine", "graphs", "compile", "run", "skipped", "all")
-    run = Counter((engine, graphs, compiled) for engine, graphs, compiled, _, _ in _runnable(plan))
-    skipped = Counter((skip.engine, skip.graphs, skip.compile) for skip in plan.skips)
+    switches = ("engine", "graphs", "compile", "settings")
+    table = _table("Combinations of model and layout", *switches, "run", "skipped", "all")
+    run = Counter(side for side, _, _ in _runnable(plan))
+    skipped = Counter(_side(skip) for skip in plan.skips)
     for side in sorted(run | skipped, reverse=True):
         table.add_row(*side, str(run[side]), str(skipped[side]), str(run[side] + skipped[side]))
     return table
 
 
-def _runnable(plan: Plan) -> set[tuple[str, str, str, str, int]]:
-    return {(case.engine, case.graphs, case.compile, case.model, case.tp) for case in plan.cases}
+def _runnable(plan: Plan) -> set[tuple[tuple[str, ...], str, str]]:
+    return {(_side(case), case.model, case.layout.label) for case in plan.cases}
+
+
+def _side(entry: Case | Skip) -> tuple[str, ...]:
+    return entry.engine, entry.graphs, entry.compile, entry.settings

@@ -5,12 +5,17 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from study import gpus, models
+from study import gpus, layouts, models, places
+from study.layouts import Layout
+from study.places import Place
 
 ENGINES = ("vllm", "sglang")
 GRAPHS = ("on", "off")
 # "engine": as the engine's own graph switch has it, which in vLLM moves torch.compile along.
 COMPILE = ("engine", "on", "off")
+# "pinned": what graphs or the card would move is set alike; "as-shipped": what the engine makes of its switch alone.
+SETTINGS = ("pinned", "as-shipped")
+WORKLOADS = ("decode", "serve")
 TRACING = ("off", "graph", "node")
 
 # The share of a GPU that an engine may take: vLLM's default, given to both engines so that the switch moves no memory.
@@ -35,7 +40,7 @@ class Rule:
 
     help: str
     words: Callable[[], tuple[str, ...]] | None = None
-    minimum: int | None = None
+    minimum: float | None = None
     flag: str | None = None
 
 
@@ -43,7 +48,7 @@ def _rule(
     help_: str,
     *,
     words: Callable[[], tuple[str, ...]] | None = None,
-    minimum: int | None = None,
+    minimum: float | None = None,
     flag: str | None = None,
 ) -> dict[str, Rule]:
     return {"rule": Rule(help=help_, words=words, minimum=minimum, flag=flag)}
@@ -56,10 +61,24 @@ class Spec:
     engines: tuple[str, ...] = field(metadata=_rule("engines to measure", words=lambda: ENGINES))
     models: tuple[str, ...] = field(metadata=_rule("models, by their folder in data/models", words=models.names))
     tp: tuple[int, ...] = field(metadata=_rule("tensor-parallel sizes", minimum=1))
+    layouts: tuple[str, ...] | None = field(
+        default=None, metadata=_rule("splits beside those of tp: tp4pp2, tp4dp2 (replicas), tp4dpa2 (DP attention)")
+    )
+    places: tuple[str, ...] | None = field(
+        default=None, metadata=_rule("instead of models, tp, layouts and rates, each as: MODEL LAYOUT [RATE ...]")
+    )
     graphs: tuple[str, ...] = field(metadata=_rule("CUDA graphs", words=lambda: GRAPHS))
     compile: tuple[str, ...] = field(
         default=("engine",),
         metadata=_rule("torch.compile; engine: whatever its graph switch brings along", words=lambda: COMPILE),
+    )
+    settings: tuple[str, ...] = field(
+        default=("pinned",),
+        metadata=_rule("pinned: what graphs or the card would move is set alike; as-shipped", words=lambda: SETTINGS),
+    )
+    workload: str = field(
+        default="decode",
+        metadata=_rule("decode: offline, steady batches; serve: requests over HTTP", words=lambda: WORKLOADS),
     )
     batches: tuple[int, ...] = field(metadata=_rule("batch sizes; one engine start measures them all", minimum=1))
     captured: tuple[int, ...] | None = field(
@@ -77,6 +96,17 @@ class Spec:
     traced_batches: tuple[int, ...] | None = field(
         default=None, metadata=_rule("batch sizes of traced cases (default: batches)", minimum=1)
     )
+    rates: tuple[float, ...] | None = field(
+        default=None, metadata=_rule("serve: requests a second, Poisson arrivals", minimum=0.001)
+    )
+    concurrency: tuple[int, ...] | None = field(
+        default=None, metadata=_rule("serve: requests kept in flight, closed loop", minimum=1)
+    )
+    requests: int = field(default=200, metadata=_rule("serve: requests of a load point", minimum=1))
+    warmup_requests: int = field(default=16, metadata=_rule("serve: requests before the first load point", minimum=0))
+    lengths: str = field(default="sharegpt", metadata=_rule("serve: prompt and output lengths, by name or CSV file"))
+    sequences: int = field(default=256, metadata=_rule("serve: requests that may run at once", minimum=1))
+    context: int = field(default=4096, metadata=_rule("serve: longest prompt with its output, in tokens", minimum=16))
     seed: int = field(metadata=_rule("seed of the prompts", minimum=0))
     timeout_s: int = field(
         metadata=_rule("seconds without a sign of life after which a case has failed", minimum=1, flag="timeout")
@@ -95,8 +125,19 @@ class Spec:
         return dict(self.python).get(engine)
 
     @property
+    def located(self) -> tuple[Place, ...]:
+        """Every model at every layout, each with the request rates asked of it. Raises StudyError for a false place."""
+        if self.places is not None:
+            return tuple(places.parse(text) for text in self.places)
+        splits = [*(Layout(tp=tp) for tp in self.tp), *(layouts.parse(text) for text in self.layouts or ())]
+        rates = self.rates or ()
+        return tuple(Place(model=model, layout=split, rates=rates) for model in self.models for split in splits)
+
+    @property
     def sequence_tokens(self) -> int:
         """The longest sequence that a case decodes, prompt included."""
+        if self.workload == "serve":
+            return self.context
         traced_tokens = self.traced_steps if set(self.tracing) - {"off"} else 0
         return self.prompt_tokens + max(self.output_tokens, traced_tokens) + CONTEXT_MARGIN_TOKENS
 
@@ -128,6 +169,19 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What a case that serves is asked: load points by rate (1/s) and by requests in flight, so many requests each."""
+
+    rates: tuple[float, ...]
+    concurrency: tuple[int, ...]
+    requests: int
+    warmup_requests: int
+    lengths: str
+    sequences: int
+    context: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """One engine start that measures every batch size asked for.
 
@@ -150,19 +204,46 @@ class Case:
     checkpoint: str | None = None
     compile: str = "engine"
     captured: tuple[int, ...] | None = None
+    pp: int = 1
+    dp: int = 1
+    dp_attention: bool = False
+    settings: str = "pinned"
+    serving: "Serving | None" = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the model is split."""
+        return Layout(tp=self.tp, pp=self.pp, dp=self.dp, dp_attention=self.dp_attention)
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences may run at once."""
+        return self.serving.sequences if self.serving else max(SEQUENCES_LEAST, *self.batches)
 
     @property
     def captured_batches(self) -> tuple[int, ...]:
         """The batch sizes that graphs are captured for, ascending; a larger batch runs without one."""
-        return tuple(sorted(self.captured or self.batches))
+        if self.captured:
+            return tuple(sorted(self.captured))
+        return usual_sizes(self.sequences) if self.serving else tuple(sorted(self.batches))
 
     @property
     def context_tokens(self) -> int:
         """Context length that an engine needs: the longest sequence, with room for the settling steps of a trace."""
+        if self.serving:
+            return self.serving.context
         return self.prompt_tokens + max(self.output_tokens, self.traced_steps) + CONTEXT_MARGIN_TOKENS
 
     @property
     def name(self) -> str:
         """The folder name of the case; equal names mean the same configuration."""
         switches = f"graphs-{self.graphs}" + ("" if self.compile == "engine" else f"_compile-{self.compile}")
-        return f"{self.model}_{self.engine}_tp{self.tp}_{switches}_trace-{self.tracing}_r{self.repeat}"
+        family = ("" if self.settings == "pinned" else f"_{self.settings}") + ("_serve" if self.serving else "")
+        where = f"{self.model}_{self.engine}_{self.layout.label}"
+        return f"{where}_{switches}{family}_trace-{self.tracing}_r{self.repeat}"
+
+
+def usual_sizes(most: int) -> tuple[int, ...]:
+    """Batch sizes to capture where any up to `most` may run: 1, 2, 4, then every 8th to 256, every 16th above."""
+    every = (1, 2, 4, *range(8, 257, 8), *range(272, most + 16, 16))
+    return (*(size for size in every if size < most), most)

@@ -80,7 +80,7 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
     gpu, count = _gpu(options, must_be_here=True)
     planned = plan(options.spec, gpu, count)
     for skip in planned.skips:
-        label = f"skipped {skip.model} {skip.engine} TP{skip.tp} graphs {skip.graphs}: {skip.reason}"
+        label = f"skipped {skip.model} {skip.engine} {skip.layout.label} graphs {skip.graphs}: {skip.reason}"
         console.print(label, soft_wrap=True, **PLAIN)
     if not planned.cases:
         raise StudyError(f"nothing to run: all {len(planned.skips)} combinations are skipped, for the reasons above")
@@ -140,8 +140,10 @@ def _details(planned: Plan, gpu: Gpu, count: int, argv: Sequence[str]) -> dict[s
             "engine": skip.engine,
             "model": skip.model,
             "tp": skip.tp,
+            "layout": skip.layout.label,
             "graphs": skip.graphs,
             "compile": skip.compile,
+            "settings": skip.settings,
             "reason": skip.reason,
         }
         for skip in planned.skips
@@ -157,7 +159,7 @@ def _details(planned: Plan, gpu: Gpu, count: int, argv: Sequence[str]) -> dict[s
 def _shell_lines(case: Case, *, tools: Tools, folder: StudyFolder) -> tuple[str, ...]:
     place = folder.case(case)
     model = models.load(case.model)
-    command = commands.run(case, tools=tools, model=model, folder=place, gpus=range(case.tp), go=None)
+    command = commands.run(case, tools=tools, model=model, folder=place, gpus=range(case.layout.gpus), go=None)
     exports = commands.exports(case, tools=tools, folder=place)
     return (shlex.join(["mkdir", "-p", str(place)]), command.shell(), *(shlex.join(argv) for _, _, argv in exports))
 

@@ -1,4 +1,4 @@
-"""vLLM's offline engine: CUDA graphs and torch.compile are two switches, of which enforce_eager turns both off.
+"""vLLM's engine: CUDA graphs and torch.compile are two switches, of which enforce_eager turns both off.
 
 Its default has both on. Each corner of the 2x2 is set by the names that keep the other switch where it is:
 `mode: 0` without a graph mode would silently drop the graphs, and piecewise graphs need compilation, so without it
@@ -8,7 +8,8 @@ graphs are those of whole decode steps.
 import re
 from typing import Any
 
-from study.spec import MEMORY_UTILISATION, SEQUENCES_LEAST, Case
+from study.layouts import Layout
+from study.spec import MEMORY_UTILISATION, Case
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
 REFUSED: dict[str, str] = {}
@@ -17,21 +18,40 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLAS
 _CAPTURED = re.compile(r"Graph capturing finished in ([\d.]+) secs?, took (-?[\d.]+) GiB")
 
 
+def refused_layout(layout: Layout, *, experts: int) -> str | None:
+    """Why vLLM cannot split a model with so many experts (0: dense) so, or None."""
+    if layout.dp > 1 and experts and not layout.dp_attention:
+        shared = Layout(tp=layout.tp, pp=layout.pp, dp=layout.dp, dp_attention=True).label
+        return f"vLLM shares the experts of a mixture out over its replicas, so it has no {layout.label}; {shared}"
+    return None
+
+
 def options(case: Case, model_path: str) -> dict[str, Any]:
-    """Keyword arguments of `vllm.LLM` for a case; what the graph switch would move is pinned."""
-    sequences = max(SEQUENCES_LEAST, *case.batches)
+    """Keyword arguments of `vllm.LLM` for a case; pinned: with what the graph switch would move held in place."""
     common = {
         "model": model_path,
-        "tensor_parallel_size": case.tp,
-        "max_model_len": max(4096, case.context_tokens),
-        "max_num_seqs": sequences,
-        "max_num_batched_tokens": max(8192, sequences * case.prompt_tokens),
-        "gpu_memory_utilization": MEMORY_UTILISATION,
-        "enable_prefix_caching": False,
+        **_layout(case.layout),
         "seed": case.seed,
         "profiler_config": {"profiler": "cuda"},
     }
-    return {**common, **_weights(case), **_graphs(case)}
+    if case.settings == "as-shipped":
+        return {**common, **_weights(case), **({"enforce_eager": True} if case.graphs == "off" else {})}
+    prompt_tokens = 0 if case.serving else case.sequences * case.prompt_tokens
+    pinned = {
+        "max_model_len": max(4096, case.context_tokens),
+        "max_num_seqs": case.sequences,
+        "max_num_batched_tokens": max(8192, prompt_tokens),
+        "gpu_memory_utilization": MEMORY_UTILISATION,
+        "enable_prefix_caching": False,
+    }
+    return {**common, **pinned, **_weights(case), **_graphs(case)}
+
+
+def _layout(layout: Layout) -> dict[str, int]:
+    stages = {"pipeline_parallel_size": layout.pp} if layout.pp > 1 else {}
+    # Of a mixture the replicas share the experts, of a dense model they share nothing: one flag for both.
+    replicas = {"data_parallel_size": layout.dp} if layout.dp > 1 else {}
+    return {"tensor_parallel_size": layout.tp, **stages, **replicas}
 
 
 def _weights(case: Case) -> dict[str, Any]:

@@ -34,7 +34,19 @@ def test_the_llama3_8b_study_is_the_full_matrix():
 
 def test_the_default_study_names_every_key_that_needs_a_value():
     text = config.find("default").read_text(encoding="utf-8")
-    optional = {"traced_batches", "captured", "out", "checkpoint", "gpu", "gpu_count", "python"}
+    optional = {
+        "layouts",
+        "places",
+        "rates",
+        "concurrency",
+        "traced_batches",
+        "captured",
+        "out",
+        "checkpoint",
+        "gpu",
+        "gpu_count",
+        "python",
+    }
     assert {key for key in rules() if f"\n{key} = " in f"\n{text}"} == set(rules()) - optional
 
 
@@ -140,3 +152,21 @@ def test_a_trace_of_a_batch_without_a_graph_is_refused_before_it_contradicts_its
 @pytest.mark.parametrize("study", config.names())
 def test_every_study_that_ships_can_be_loaded(study):
     assert config.load(study).models
+
+
+def test_rates_are_numbers_of_either_kind():
+    assert config.load(flags={"workload": "serve", "rates": "3.5,11"}).rates == (3.5, 11.0)
+
+
+@pytest.mark.parametrize("rates", ["fast", "0", "-1", "inf", "nan"])
+def test_a_rate_that_is_none_is_told(rates):
+    with pytest.raises(StudyError, match=r"--rates: found .*expected"):
+        config.load(flags={"workload": "serve", "rates": rates})
+
+
+def test_serving_needs_a_load():
+    with pytest.raises(StudyError, match="no load to serve at; give rates"):
+        config.load(flags={"workload": "serve"})
+    assert config.load(flags={"workload": "serve", "concurrency": "16"}).concurrency == (16,)
+    with pytest.raises(StudyError, match="no load to serve at"):
+        config.load(flags={"workload": "serve", "places": "llama3-8b tp1 2,qwen2-7b tp1"})

@@ -7,6 +7,7 @@ import pytest
 
 from study import models
 from study.errors import StudyError
+from study.layouts import Layout, parse
 
 # Counted by transformers on the meta device, from the same configurations: parameters, KV KiB per token, legal TPs.
 COUNTED = {
@@ -31,8 +32,8 @@ def test_sizes_equal_the_ones_counted_on_the_real_architecture(name):
     model = models.load(name)
     parameters, kv_kib, legal = COUNTED[name]
     assert model.parameters == parameters
-    assert model.kv_bytes_per_token() == kv_kib * 1024
-    assert tuple(tp for tp in (1, 2, 4, 8) if model.legal_tp(tp) is None) == legal
+    assert model.kv_bytes_per_token(Layout(tp=1)) == kv_kib * 1024
+    assert tuple(tp for tp in (1, 2, 4, 8) if model.illegal(Layout(tp=tp)) is None) == legal
 
 
 def test_tied_embeddings_are_counted_once():
@@ -42,14 +43,14 @@ def test_tied_embeddings_are_counted_once():
 
 def test_weights_per_gpu_shrink_with_tp():
     model = models.load("llama3-8b")
-    assert model.weights_gib(1) == pytest.approx(14.96, abs=0.005)
-    assert model.weights_gib(8) == pytest.approx(1.87, abs=0.005)
-    assert model.weights_gib(1, dtype_bytes=1) == pytest.approx(7.48, abs=0.005)
+    assert model.weights_gib(Layout(tp=1)) == pytest.approx(14.96, abs=0.005)
+    assert model.weights_gib(Layout(tp=8)) == pytest.approx(1.87, abs=0.005)
+    assert model.weights_gib(Layout(tp=1), dtype_bytes=1) == pytest.approx(7.48, abs=0.005)
 
 
 @pytest.mark.parametrize(("tp", "kib"), [(1, 128), (2, 64), (8, 16), (16, 16), (32, 16)])
 def test_kv_cache_stops_shrinking_when_each_gpu_holds_one_head(tp, kib):
-    assert models.load("llama3-8b").kv_bytes_per_token(tp) == kib * 1024
+    assert models.load("llama3-8b").kv_bytes_per_token(Layout(tp=tp)) == kib * 1024
 
 
 @pytest.mark.parametrize(
@@ -74,16 +75,42 @@ def test_kv_cache_stops_shrinking_when_each_gpu_holds_one_head(tp, kib):
     ],
 )
 def test_an_illegal_tp_is_explained(change, tp, reason):
-    assert reason in (replace(models.load("llama3-8b"), **change).legal_tp(tp) or "")
+    assert reason in (replace(models.load("llama3-8b"), **change).illegal(Layout(tp=tp)) or "")
 
 
 @pytest.mark.parametrize(("kv_heads", "tp"), [(8, 4), (8, 8), (4, 8)])
 def test_kv_heads_may_be_split_or_copied_evenly(kv_heads, tp):
-    assert replace(models.load("llama3-8b"), kv_heads=kv_heads).legal_tp(tp) is None
+    assert replace(models.load("llama3-8b"), kv_heads=kv_heads).illegal(Layout(tp=tp)) is None
 
 
 def test_the_dense_width_of_a_mixture_of_experts_does_not_matter():
-    assert replace(models.load("qwen2-57b"), intermediate=7).legal_tp(4) is None
+    assert replace(models.load("qwen2-57b"), intermediate=7).illegal(Layout(tp=4)) is None
+
+
+@pytest.mark.parametrize(
+    ("layout", "gib"),
+    [("tp4", 26.7), ("tp4dp2", 26.7), ("tp4dpa2", 15.2), ("tp4pp2", 13.4)],
+)
+def test_a_mixture_of_experts_weighs_what_its_layout_leaves_on_each_gpu(layout, gib):
+    # By hand: experts 91.9 GiB, of the rest 15.06 GiB, of which the embedding and the head 1.01 GiB each.
+    assert models.load("qwen2-57b").weights_gib(parse(layout)) == pytest.approx(gib, abs=0.05)
+
+
+@pytest.mark.parametrize(("layout", "kib"), [("tp1pp2", 160), ("tp4pp2", 40), ("tp8", 40)])
+def test_a_stage_holds_the_kv_cache_of_its_own_layers(layout, kib):
+    assert models.load("qwen2-72b").kv_bytes_per_token(parse(layout)) == kib * 1024
+
+
+@pytest.mark.parametrize(
+    ("model", "layout", "reason"),
+    [
+        ("llama3-8b", "tp1pp64", "32 layers are fewer than the 64 stages of tp1pp64"),
+        ("llama3-8b", "tp4dpa2", "tp4dpa2 shares experts out over its replicas, and the model has none: dp2"),
+        ("qwen2-57b", "tp4dpa256", "an expert width of 2560 is not divisible by the 1024 GPUs that share it"),
+    ],
+)
+def test_an_illegal_layout_is_explained(model, layout, reason):
+    assert models.load(model).illegal(parse(layout)) == reason
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_one():

@@ -67,8 +67,8 @@ def test_three_models_at_four_tps_are_twelve_combinations_for_each_engine_and_gr
 
 
 def test_a_tp_beyond_the_host_is_skipped_with_both_numbers():
-    assert skipped(plan(SPEC, find("h200"), 4)) == {("llama3-8b", 8): "TP 8 needs 8 GPUs, there are 4"}
-    assert skipped(plan(SPEC, find("h200"), 1))["llama3-8b", 2] == "TP 2 needs 2 GPUs, there is 1"
+    assert skipped(plan(SPEC, find("h200"), 4)) == {("llama3-8b", 8): "tp8 needs 8 GPUs, there are 4"}
+    assert skipped(plan(SPEC, find("h200"), 1))["llama3-8b", 2] == "tp2 needs 2 GPUs, there is 1"
 
 
 def test_the_largest_batch_must_have_room_for_its_kv_cache():
@@ -151,3 +151,49 @@ def test_the_gpus_of_a_wave_are_disjoint():
     case = plan(SPEC, find("h200"), 8).cases[0]
     wave = [replace(case, tp=4), replace(case, tp=2), replace(case, tp=1)]
     assert devices(wave) == ((0, 1, 2, 3), (4, 5), (6,))
+
+
+def test_layouts_stand_beside_the_tps_and_take_the_gpus_of_all_stages_and_replicas():
+    spec = replace(SPEC, models=("qwen2-72b",), engines=("sglang",), tp=(4, 8), layouts=("tp4pp2",), tracing=("off",))
+    made = plan(spec, find("h200"), 8)
+    assert {(case.layout.label, case.layout.gpus) for case in made.cases} == {("tp4", 4), ("tp8", 8), ("tp4pp2", 8)}
+    assert len({case.name for case in made.cases}) == len(made.cases)
+    (wave,) = {len(devices(wave)[0]) for wave in waves(made.cases, 8, parallel_starts=True) if wave[0].pp == 2}
+    assert wave == 8
+    assert skipped_layouts(plan(spec, find("h200"), 4)) == {
+        "tp8": "tp8 needs 8 GPUs, there are 4", "tp4pp2": "tp4pp2 needs 8 GPUs, there are 4"
+    }  # fmt: skip
+
+
+def skipped_layouts(made: Plan) -> dict[str, str]:
+    return {skip.layout.label: skip.reason for skip in made.skips}
+
+
+def test_replicas_are_measured_by_serving_alone():
+    spec = replace(SPEC, tp=(4,), layouts=("tp4dp2",), engines=("vllm",))
+    assert "measure them with the workload serve" in skipped_layouts(plan(spec, find("h200"), 8))["tp4dp2"]
+    assert plan(replace(spec, workload="serve", rates=(2.0,)), find("h200"), 8).skips == ()
+
+
+def test_a_place_is_a_model_at_its_own_layout_and_rates():
+    spec = replace(SPEC, workload="serve", places=("qwen2-7b tp1 11 12", "qwen2-72b tp4pp2 1.9"), tracing=("off",))
+    made = plan(spec, find("h200"), 8)
+    assert {(case.model, case.layout.label, case.serving.rates) for case in made.cases} == {
+        ("qwen2-7b", "tp1", (11.0, 12.0)), ("qwen2-72b", "tp4pp2", (1.9,))
+    }  # fmt: skip
+
+
+def test_what_an_engine_calls_by_another_name_is_refused_with_that_name():
+    spec = replace(SPEC, workload="serve", models=("qwen2-57b",), tp=(4,), layouts=("tp4dp2", "tp4dpa2"), rates=(1.0,))
+    made = plan(spec, find("h200"), 8)
+    ran = {(case.engine, case.layout.label) for case in made.cases}
+    assert ran == set(product(("vllm", "sglang"), ("tp4", "tp4dp2", "tp4dpa2"))) - {("vllm", "tp4dp2")}
+    assert {skip.reason for skip in made.skips} == {
+        "vLLM shares the experts of a mixture out over its replicas, so it has no tp4dp2; tp4dpa2"
+    }
+
+
+def test_as_shipped_cases_stand_beside_the_pinned_ones():
+    made = plan(replace(SPEC, tp=(1,), settings=("pinned", "as-shipped"), tracing=("off",)), find("h200"), 1)
+    names = [case.name for case in made.cases]
+    assert len(set(names)) == len(names) and sum("_as-shipped_" in name for name in names) * 2 == len(names)

@@ -42,7 +42,7 @@ def test_every_case_and_every_skip_is_in_a_table_uncut():
     for case in PLAN.cases:
         assert sum(case.name in row for row in rows) == 1
     for skip in PLAN.skips:
-        expected = [skip.engine, skip.model, str(skip.tp), skip.graphs, skip.compile, skip.reason]
+        expected = [skip.engine, skip.model, skip.layout.label, skip.graphs, skip.compile, skip.settings, skip.reason]
         assert sum([cell.strip() for cell in row.strip("│").split("│")] == expected for row in rows) == 1
     assert "…" not in printed()
 
@@ -50,10 +50,10 @@ def test_every_case_and_every_skip_is_in_a_table_uncut():
 def test_the_counts_for_each_engine_and_graph_mode_and_their_sum_are_told():
     text = printed()
     rows = [[cell.strip() for cell in row.strip("│").split("│")] for row in text.splitlines()]
-    assert ["vllm", "on", "engine", "4", "4", "8"] in rows
-    assert ["sglang", "off", "engine", "4", "4", "8"] in rows
+    assert ["vllm", "on", "engine", "pinned", "4", "4", "8"] in rows
+    assert ["sglang", "off", "engine", "pinned", "4", "4", "8"] in rows
     assert text.endswith(totals(PLAN) + "\n")
-    assert totals(PLAN).startswith("32 combinations of engine, model, TP, graphs and torch.compile: 16 run,")
+    assert totals(PLAN).startswith("32 combinations of engine, model, layout and switches: 16 run,")
 
 
 def test_a_plan_in_which_nothing_can_run_is_all_skips():

@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: 
 def test_a_study_of_which_nothing_can_run_is_an_error_with_every_reason(tmp_path: Path) -> None:
     done = sweep(tmp_path, "--engines", "vllm", "--tp", "8", "--graphs", "on")
     assert done.returncode == 1 and "nothing to run" in done.stderr
-    assert "skipped llama3-8b vllm TP8 graphs on: TP 8 needs 8 GPUs, there are 2" in done.stdout
+    assert "skipped llama3-8b vllm tp8 graphs on: tp8 needs 8 GPUs, there are 2" in done.stdout
 
 
 def test_a_checkpoint_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from launch.engines import ENGINES
+from study.layouts import parse
 from study.spec import ENGINES as WORDS
 from study.spec import Case
 from tests.cases import CASE
@@ -123,3 +124,30 @@ def test_vllm_prefills_a_whole_batch_in_one_step() -> None:
 @each_engine
 def test_nothing_is_fetched_from_a_hub(case: Case) -> None:
     assert ENGINES[case.engine].ENVIRONMENT["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("engine", "word", "said"),
+    [
+        ("vllm", "tp4pp2", {"tensor_parallel_size": 4, "pipeline_parallel_size": 2}),
+        ("vllm", "tp4dp2", {"tensor_parallel_size": 4, "data_parallel_size": 2}),
+        ("vllm", "tp4dpa2", {"tensor_parallel_size": 4, "data_parallel_size": 2}),
+        ("sglang", "tp4pp2", {"tp_size": 4, "pp_size": 2}),
+        ("sglang", "tp4dp2", {"tp_size": 4, "dp_size": 2}),
+        ("sglang", "tp4dpa2", {"tp_size": 8, "dp_size": 2, "enable_dp_attention": True}),
+    ],
+)
+def test_a_layout_is_said_in_each_engines_own_words(engine: str, word: str, said: dict[str, Any]) -> None:
+    layout = parse(word)
+    case = replace(CASE, engine=engine, tp=layout.tp, pp=layout.pp, dp=layout.dp, dp_attention=layout.dp_attention)
+    split = {name for name in options(case) if name.endswith(("parallel_size", "tp_size", "pp_size", "dp_size"))}
+    assert {name: options(case)[name] for name in split | set(said)} == said
+
+
+@each_engine
+def test_as_shipped_the_switch_is_all_that_is_said(case: Case) -> None:
+    on, off = (options(case, graphs=graphs, settings="as-shipped") for graphs in ("on", "off"))
+    said = {"vllm": {"enforce_eager": True}, "sglang": {"disable_cuda_graph": True}}[case.engine]
+    assert {name: value for name, value in off.items() if name not in on} == said
+    assert on.items() <= off.items()
+    assert not set(on) & {"gpu_memory_utilization", "mem_fraction_static", CONTEXT[case.engine], SEQUENCES[case.engine]}
