@@ -1,12 +1,13 @@
-"""Columns of a big table as integer arrays, read in ranges of rows side by side.
+"""Columns of big tables as integer arrays, read in ranges of rows side by side.
 
 Python's own sqlite3 makes an object of every value, which takes longer than all that the analysis does with them. The
 ADBC driver writes values into Arrow columns in C and lets other threads run meanwhile.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import adbc_driver_sqlite.dbapi as adbc
 import numpy as np
@@ -21,10 +22,32 @@ ERRORS: tuple[type[Exception], ...] = (adbc.Error, OSError)
 """What a damaged file raises."""
 # Fewer rows are read sooner than a thread is started.
 _RANGE_LEAST = 50_000
-# Small enough to be copied while in the processor's cache.
-_BATCH_ROWS = "65536"
+# Small enough for all columns of a batch to stay in the processor's cache until they are copied.
+_BATCH_ROWS = "8192"
 # A row of a table with a few columns takes more, so that there are no more rows than that in a file.
 _ROW_BYTES = 4
+
+
+class Select(NamedTuple):
+    """The value of each SQL term in those rows (from the first to the last row id) that meet the condition."""
+
+    table: str
+    terms: Sequence[str]
+    condition: str
+    rows: tuple[int, int]
+
+
+class _Range(NamedTuple):
+    """Some rows of a select, and from where on the columns have room for them."""
+
+    select: int
+    first: int
+    last: int
+    begin: int
+
+
+class _TooLargeError(Exception):
+    """A value needs more than 32 bits."""
 
 
 def uri(path: Path) -> str:
@@ -33,26 +56,44 @@ def uri(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro&immutable=1"
 
 
-def integers(path: Path, table: str, terms: Sequence[str], condition: str, rows: tuple[int, int]) -> list[Ints]:
-    """The value of each SQL term in the rows (first and last row id) that meet the condition, in order of row id.
+def integers(path: Path, selects: Sequence[Select], small: Sequence[bool]) -> tuple[list[Ints], list[int]]:
+    """The columns of the selects, one select below the other, in order of row id; and how many rows each gave.
 
-    Raises one of ERRORS for a damaged file, and TraceError for a value that is not an integer.
+    Those that are said to be small have 32 bits, unless a value needs more. Raises one of ERRORS for a damaged file,
+    and TraceError for a value that is not an integer.
     """
-    first, span = rows[0], rows[1] + 1 - rows[0]
-    most = min(span, path.stat().st_size // _ROW_BYTES)
-    # Ids with holes, as where rows were deleted, do not tell where in the columns a range begins.
-    ranges = 1 if most < span else max(1, min(THREADS_MOST, span // _RANGE_LEAST))
-    edges = [span * number // ranges for number in range(ranges + 1)]
+    try:
+        return _read(path, selects, [np.int32 if narrow else np.int64 for narrow in small])
+    except _TooLargeError:
+        return _read(path, selects, [np.int64] * len(small))
+
+
+def _read(path: Path, selects: Sequence[Select], types: Sequence[type[Any]]) -> tuple[list[Ints], list[int]]:
+    # A table with holes in its row ids has fewer rows than ids.
+    most = [min(last + 1 - first, path.stat().st_size // _ROW_BYTES) for *_, (first, last) in selects]
+    ranges = list(_ranges(selects, most))
     # Room for all rows there can be; what stays empty takes no memory.
-    columns = [np.empty(most, np.int64) for _ in terms]
+    columns = [np.empty(sum(most), kind) for kind in types]
 
-    def read(bounds: tuple[int, int]) -> int:
-        within = f"rowid >= {first + bounds[0]} AND rowid < {first + bounds[1]} AND {condition}"
+    def read(part: _Range) -> int:
+        table, terms, condition, _ = selects[part.select]
+        within = f"rowid >= {part.first} AND rowid <= {part.last} AND {condition}"
         query = f'SELECT {", ".join(terms)} FROM "{table}" WHERE {within}'
-        return _fill(path, table, query, [column[bounds[0] :] for column in columns])
+        return _fill(path, table, query, [column[part.begin :] for column in columns])
 
-    counts = side_by_side(read, pairwise(edges))
-    return [_closed(column, edges, counts) for column in columns]
+    counts = side_by_side(read, ranges)
+    rows = np.bincount([part.select for part in ranges], counts, minlength=len(selects)).astype(int).tolist()
+    return [_closed(column, [part.begin for part in ranges], counts) for column in columns], rows
+
+
+def _ranges(selects: Sequence[Select], most: Sequence[int]) -> Iterator[_Range]:
+    for number, (select, begin) in enumerate(zip(selects, accumulate(most, initial=0), strict=False)):
+        first, span = select.rows[0], select.rows[1] + 1 - select.rows[0]
+        # Ids with holes, as where rows were deleted, do not tell where in the columns a range begins.
+        ranges = 1 if most[number] < span else max(1, min(THREADS_MOST, span // _RANGE_LEAST))
+        for at in range(ranges):
+            low, high = span * at // ranges, span * (at + 1) // ranges
+            yield _Range(number, first + low, first + high - 1, begin + low)
 
 
 def _fill(path: Path, table: str, query: str, columns: list[Ints]) -> int:
@@ -64,13 +105,19 @@ def _fill(path: Path, table: str, query: str, columns: list[Ints]) -> int:
         try:
             for batch in cursor.fetch_record_batch():
                 for column, values in zip(columns, batch, strict=True):
-                    column[done : done + len(values)] = _numbers(table, values)
+                    _write(column[done : done + len(values)], _numbers(table, values))
                 done += batch.num_rows
         except OSError as error:
             if "Type mismatch" in str(error):
                 raise _no_integer(table, str(error).rpartition(" ")[2]) from error
             raise
     return done
+
+
+def _write(column: Ints, values: Ints) -> None:
+    column[:] = values
+    if column.dtype != values.dtype and (column != values).any():
+        raise _TooLargeError
 
 
 def _numbers(table: str, values: pyarrow.Array) -> Ints:
@@ -87,7 +134,7 @@ def _no_integer(table: str, kind: str) -> TraceError:
 def _closed(column: Ints, begins: Sequence[int], counts: Sequence[int]) -> Ints:
     """The ranges of a column, so many rows from each begin, moved together."""
     done = 0
-    for begin, count in zip(begins, counts, strict=False):
+    for begin, count in zip(begins, counts, strict=True):
         if begin != done:
             column[done : done + count] = column[begin : begin + count]
         done += count

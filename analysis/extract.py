@@ -52,7 +52,15 @@ _CALL_KINDS = (
     ("set", re.compile(r"Memset")),
     ("wait", re.compile(r"(Device|Stream|Event|Ctx)Synchronize")),
 )
+# What is read of all that runs on a GPU: by which id each table names it, and the columns that all of them share.
+_NAMED_BY = {KERNEL: "demangledName", COPY: "copyKind", SET: "memKind", GRAPH: "graphExecId"}
 _PLACE = {"deviceId": 0, "streamId": 0, "globalPid": 0, "correlationId": -1, "graphNodeId": -1}
+_NEEDED = {"start", "end", "deviceId", "streamId", "correlationId", "globalPid"}
+_SMALL = {"deviceId", "streamId", "correlationId", "demangledName", "nameId", *joins.SHAPE}
+_FOUND = (
+    *("start_ns", "end_ns", "process_device", "stream", "global_pid", "correlation", "graph_node", "what"),
+    *joins.SHAPE,
+)
 # A rank runs the model; other processes and devices with a few copies are not ranks.
 _RANK_SHARE = 0.1
 _NVTX_PUSH_POP, _NVTX_START_END = 59, 60
@@ -87,9 +95,10 @@ def read(path: Path) -> Activity:
     with store.opened(path) as source:
         strings = {int(number or 0): value or "" for number, value in source.texts("StringIds", ("id", "value"))}
         # Either reads and computes in turn, so that neither core waits.
-        ran, calls = both(lambda: _ran(path, source, strings), lambda: _calls(source, strings))
+        ran, called = both(lambda: _ran(path, source, strings), lambda: _calls(source, strings))
         ranks, (operations, signatures), stray = ran
-        calls["rank"] = _rank_of_calls(calls, ranks)
+        calls, processes, counts = called
+        calls["rank"] = np.repeat(joins.rank_of_process(processes, ranks), counts)
         operations["call"] = _launching(operations, calls)
         first = joins.first_of_call(operations["rank"], operations["call"])
         operated = pd.DataFrame(operations, copy=False).assign(first_of_call=first)
@@ -112,63 +121,32 @@ def api_name(name: str) -> str:
     return _VERSION.sub("", name)
 
 
-def _kernels(source: Source) -> Columns:
-    return _placed(source, KERNEL, "kernel", "demangledName", dict.fromkeys(joins.SHAPE, 1))
-
-
-def _copies(source: Source) -> Columns:
-    return _placed(source, COPY, "copy", "copyKind", {})
-
-
-def _sets(source: Source) -> Columns:
-    return _placed(source, SET, "set", "memKind", {})
-
-
-def _graphs(source: Source) -> Columns:
-    graphs = _placed(source, GRAPH, "graph", "graphExecId", {})
-    # CUPTI gives 0 for both times where it could not collect them.
-    timed = (graphs["start_ns"] != 0) | (graphs["end_ns"] != 0)
-    return {name: column[timed] for name, column in graphs.items()}
-
-
-def _placed(source: Source, table: str, kind: str, name: str, shape: Mapping[str, int]) -> Columns:
-    """Rows of an activity table in the columns that all GPU operations share; `what` is the id that `name` gives."""
-    present = source.columns(table)
-    needed = {"start", "end", "deviceId", "streamId", "correlationId", "globalPid"}
-    if present and not needed <= present:
-        raise TraceError(
-            f"table {table} lacks {', '.join(sorted(needed - present))}: not an nsys export of a known version; "
-            "export the report again with nsys 2022.4 or later"
-        )
-    values = source.integers(table, {"start": 0, "end": 0, **_PLACE, name: -1, **shape})
-    rows = len(values["start"])
-    return {
-        "start_ns": values["start"],
-        "end_ns": values["end"],
-        "global_pid": values["globalPid"],
-        "process_device": values["deviceId"],
-        "stream": values["streamId"],
-        "correlation": values["correlationId"],
-        "graph_node": values["graphNodeId"],
-        "kind": np.full(rows, tables.KINDS.index(kind)),
-        "what": values[name],
-        **{side: values[side] if side in values else np.zeros(rows, np.int64) for side in joins.SHAPE},
-    }
-
-
-def _stacked(parts: list[Columns]) -> Columns:
-    """The rows of all parts; a part lets go of each column as it is copied."""
-    filled = [part for part in parts if len(part["start_ns"])]
-    if len(filled) < 2:
-        return (filled or parts)[0]
-    return {name: np.concatenate([part.pop(name) for part in filled]) for name in tuple(parts[0])}
+def _found(source: Source) -> Columns:
+    """All that ran on a GPU, table below table in the order of tables.KINDS; `what` is the id that its name has."""
+    wanted = {}
+    for table, name in _NAMED_BY.items():
+        present = source.columns(table)
+        if present and not present >= _NEEDED:
+            raise TraceError(
+                f"table {table} lacks {', '.join(sorted(_NEEDED - present))}: not an nsys export of a known version; "
+                "export the report again with nsys 2022.4 or later"
+            )
+        wanted[table] = {"start": 0, "end": 0, **_PLACE, name: -1, **dict.fromkeys(joins.SHAPE, int(table == KERNEL))}
+    values, rows = source.stacked(wanted, small=_SMALL)
+    kind: Any = np.repeat(np.arange(len(rows), dtype=np.int8), rows)
+    found: Columns = {**dict(zip(_FOUND, values, strict=True)), "kind": kind}
+    if not rows[-1]:
+        return found
+    # CUPTI gives 0 for both times of a graph where it could not collect them.
+    timed = (found["start_ns"] != 0) | (found["end_ns"] != 0) | (kind != tables.KINDS.index("graph"))
+    return {name: column[timed] for name, column in found.items()}
 
 
 def _ran(
     path: Path, source: Source, strings: Mapping[int, str]
 ) -> tuple[pd.DataFrame, tuple[Columns, pd.DataFrame], int]:
     """The ranks, their operations with signatures, and how many operations are of no rank."""
-    found = _stacked([_kernels(source), _copies(source), _sets(source), _graphs(source)])
+    found = _found(source)
     _expect_cuda(path, source, len(found["start_ns"]))
     ranks, owner = _ranks(source, found)
     return ranks, _operations(found, owner, strings), int((owner < 0).sum())
@@ -191,7 +169,7 @@ def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tupl
 
 
 def _launching(operations: Columns, calls: pd.DataFrame) -> Ints:
-    pids, ids = (calls[name].to_numpy(np.int64) for name in ("global_pid", "correlation"))
+    pids, ids = (calls[name].to_numpy() for name in ("global_pid", "correlation"))
     return joins.launching(pids, ids, operations["global_pid"], operations["correlation"])
 
 
@@ -246,15 +224,11 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["global_pid", "process_device", "device", "gpu_name"])
 
 
-def _rank_of_calls(calls: pd.DataFrame, ranks: pd.DataFrame) -> Ints:
-    code, pids = pd.factorize(calls["global_pid"])
-    return joins.rank_of_process(np.asarray(pids, np.int64), ranks)[code]
-
-
-def _calls(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:
+def _calls(source: Source, strings: Mapping[int, str]) -> tuple[pd.DataFrame, Ints, Ints]:
+    """The calls thread by thread in order of start; and the process of each thread and how many are its calls."""
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
-    values = source.integers(RUNTIME, wanted, excluding=("nameId", queries))
+    values = source.integers(RUNTIME, wanted, excluding=("nameId", queries), small=_SMALL)
     thread, thread_ids = pd.factorize(values.pop("globalTid"), sort=True)
     order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
     del thread
@@ -263,19 +237,17 @@ def _calls(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:
     names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
     name_code = name_code[order]
     starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
-    return pd.DataFrame(
-        {
-            "global_pid": np.repeat(pids, calls),
-            "thread": np.repeat(thread_ids, calls),
-            "start_ns": starts_ns,
-            "end_ns": ends_ns,
-            "correlation": ids,
-            "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
-            "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
-            "outermost": joins.outermost(np.repeat(np.arange(len(calls)), calls), starts_ns, ends_ns),
-        },
-        copy=False,
-    )
+    found = {
+        "global_pid": np.repeat(pids, calls),
+        "thread": np.repeat(thread_ids, calls),
+        "start_ns": starts_ns,
+        "end_ns": ends_ns,
+        "correlation": ids,
+        "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
+        "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
+        "outermost": joins.outermost(np.repeat(np.arange(len(calls)), calls), starts_ns, ends_ns),
+    }
+    return pd.DataFrame(found, copy=False), pids, calls
 
 
 def _categories(names: list[str]) -> tuple[Any, Any]:

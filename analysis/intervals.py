@@ -63,7 +63,7 @@ def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:
     covered = np.zeros(len(windows), np.int64)
     starts_ns, ends_ns = operations["start_ns"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64)
     opens_ns, closes_ns = windows["start_ns"].to_numpy(np.int64), windows["end_ns"].to_numpy(np.int64)
-    of_rank, in_rank = _by_rank(operations), _by_rank(windows)
+    of_rank, in_rank = (rows_by(rows["rank"].to_numpy(np.int64)) for rows in (operations, windows))
 
     def cover(rank: int) -> None:
         mine, at = of_rank(rank), in_rank(rank)
@@ -74,9 +74,8 @@ def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:
     return covered
 
 
-def _by_rank(rows: pd.DataFrame) -> Callable[[int], Ints | slice]:
-    """What picks the rows of a rank; of rows in order of rank it is a slice, which copies nothing."""
-    ranks = rows["rank"].to_numpy(np.int64)
-    if (ranks[1:] >= ranks[:-1]).all():
-        return lambda rank: slice(*np.searchsorted(ranks, (rank, rank + 1)).tolist())
-    return lambda rank: np.flatnonzero(ranks == rank)
+def rows_by(groups: Ints) -> Callable[[int], Ints | slice]:
+    """What picks the rows of a group; of rows in order of group it is a slice, which copies nothing."""
+    if (groups[1:] >= groups[:-1]).all():
+        return lambda group: slice(*np.searchsorted(groups, (group, group + 1)).tolist())
+    return lambda group: np.flatnonzero(groups == group)

@@ -4,42 +4,47 @@ A rank is a (process, device). Correlation ids are counted by each process for i
 joined on (process, correlation id); all nodes of one graph launch share the id of their call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from analysis import tables
-from analysis.intervals import Ints, Mask, latest_end_before
+from analysis.intervals import Ints, Mask, latest_end_before, rows_by
 from analysis.threads import side_by_side
 
 SHAPE = ("gridX", "gridY", "gridZ", "blockX", "blockY", "blockZ")
 _COPY_KINDS = {0: "copy", 1: "copy HtoD", 2: "copy DtoH", 8: "copy DtoD", 10: "copy PtoP"}
 # Of ids that lie closer together than this a table by id is small; others are sorted.
 _DENSE = 8
-_SMALL = 1 << 31
+# What a number of rows may reach, which is less than an integer holds.
+_WIDE = 1 << 62
 
 
 def numbered(columns: Sequence[Ints]) -> tuple[Ints, Ints]:
     """The number of each row, the same for equal rows and counted in order of first appearance; and where that is."""
     code, distinct = np.zeros(len(columns[0]), np.int64), 1
-    for values, found in side_by_side(_factorized, columns):
-        if distinct * len(found) >= _SMALL:
+    for column in columns:
+        values, (low, span) = column, _range(column)
+        if distinct * span >= _WIDE:
+            values, found = pd.factorize(column)
             code, seen = pd.factorize(code)
-            distinct = len(seen)
-        if len(found) > 1:
-            code *= len(found)
+            distinct, low, span = len(seen), 0, len(found)
+        if span > 1:
+            # In place: memory that is used for the first time takes longer than the sums.
+            code *= span
             code += values
-        distinct *= max(len(found), 1)
-    code, _ = pd.factorize(code)
-    return code, first_rows(code, int(code.max(initial=-1)) + 1)
+            code -= low
+        distinct *= span
+    code, seen = pd.factorize(code)
+    return code, np.searchsorted(np.maximum.accumulate(code), np.arange(len(seen)))
 
 
-def _factorized(values: Ints) -> tuple[Ints, Ints]:
-    if len(values) and values.min() == values.max():
-        return values[:0], values[:1]
-    return pd.factorize(values)
+def _range(values: Ints) -> tuple[int, int]:
+    """The lowest value, and how many there can be from there to the highest."""
+    low = int(values.min()) if len(values) else 0
+    return low, int(values.max(initial=low)) - low + 1
 
 
 def first_rows(code: Ints, count: int) -> Ints:
@@ -63,20 +68,26 @@ def in_order(groups: Ints, starts: Ints, ends: Ints, *, longest_first: bool = Fa
 
     def sort(group: int) -> None:
         mine = order[bounds[group] : bounds[group + 1]]
-        mine[:] = mine[_by_start(starts[mine], -ends[mine] if longest_first else ends[mine])]
+        by = _by_start(starts[mine], lambda rows: -ends[mine[rows]] if longest_first else ends[mine[rows]])
+        if by is not None:
+            mine[:] = mine[by]
 
     side_by_side(sort, range(count))
     return order, bounds
 
 
-def _by_start(starts: Ints, ties: Ints) -> Ints:
+def _by_start(starts: Ints, ties: Callable[[Ints], Ints]) -> Ints | None:
+    """The order of the starts, of equal ones by what `ties` gives of rows; None where it is the order they lie in."""
+    ordered = bool((starts[1:] > starts[:-1]).all())
+    if ordered:
+        return None
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
     equal = starts[1:] == starts[:-1]
     if equal.any():
         rows = np.flatnonzero(np.concatenate((equal, [False])) | np.concatenate(([False], equal)))
         tied = order[rows]
-        order[rows] = tied[np.lexsort((ties[tied], starts[rows]))]
+        order[rows] = tied[np.lexsort((ties(tied), starts[rows]))]
     return order
 
 
@@ -133,11 +144,16 @@ def launching(call_pids: Ints, call_ids: Ints, pids: Ints, ids: Ints) -> Ints:
     Of nested calls that share an id it is the outermost where calls lie in order of start.
     """
     found = np.full(len(pids), -1, np.int64)
+    calls_of, rows_of = rows_by(call_pids), rows_by(pids)
 
     def join(pid: int) -> None:
-        calls, mine = np.flatnonzero(call_pids == pid), np.flatnonzero(pids == pid)
+        calls, mine = calls_of(pid), rows_of(pid)
         at = _first_at(call_ids[calls], ids[mine])
-        found[mine] = np.where(at >= 0, np.append(calls, -1)[at], -1)
+        if isinstance(calls, slice):
+            at[at >= 0] += calls.start
+            found[mine] = at
+        else:
+            found[mine] = np.where(at >= 0, np.append(calls, -1)[at], -1)
 
     side_by_side(join, pd.unique(pids).tolist())
     return found
@@ -147,10 +163,11 @@ def _first_at(ids: Ints, wanted: Ints) -> Ints:
     """Where each wanted id first occurs among the ids, -1 where it does not."""
     if not len(ids):
         return np.full(len(wanted), -1, np.int64)
-    low, span = int(ids.min()), int(ids.max()) - int(ids.min()) + 1
+    low, span = _range(ids)
     if span <= _DENSE * (len(ids) + len(wanted)):
-        first = np.append(first_rows(ids - low, span), -1)
-        return first[np.where((wanted >= low) & (wanted < low + span), wanted - low, -1)]
+        first = np.append(first_rows(np.subtract(ids, low, dtype=np.int64), span), -1)
+        within = (wanted >= low) & (wanted < low + span)
+        return first[np.where(within, np.subtract(wanted, low, dtype=np.int64), -1)]
     order = np.argsort(ids, kind="stable")
     at = np.minimum(np.searchsorted(ids[order], wanted), len(order) - 1)
     return np.where(ids[order][at] == wanted, order[at], -1)

@@ -5,7 +5,7 @@ read, and what is no trace at all, is in files.py.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,25 @@ class Source(Protocol):
         """Names of the columns of a table; empty where the table is absent."""
 
     def integers(
-        self, table: str, wanted: Mapping[str, int], *, excluding: tuple[str, Iterable[int]] | None = None
+        self,
+        table: str,
+        wanted: Mapping[str, int],
+        *,
+        excluding: tuple[str, Iterable[int]] | None = None,
+        small: Container[str] = (),
     ) -> dict[str, Ints]:
-        """Read columns as int64. `wanted` gives what stands for NULL and for an absent column."""
+        """Read columns as integers. `wanted` gives what stands for NULL and for an absent column.
+
+        `small` names columns whose values seldom need more than 32 bits: they may come as int32.
+        """
+
+    def stacked(
+        self, wanted: Mapping[str, Mapping[str, int]], *, small: Container[str] = ()
+    ) -> tuple[list[Ints], list[int]]:
+        """Read as many columns of several tables, one table below the other; and how many rows each gave.
+
+        A column is small where its name in the first table is.
+        """
 
     def texts(self, table: str, wanted: tuple[str, ...]) -> list[tuple[str | None, ...]]:
         """Read columns of a small table as text, None for NULL."""
@@ -55,25 +71,47 @@ class Export:
         return frozenset(row[1] for row in self._rows(f'PRAGMA table_info("{table}")'))
 
     def integers(
-        self, table: str, wanted: Mapping[str, int], *, excluding: tuple[str, Iterable[int]] | None = None
+        self,
+        table: str,
+        wanted: Mapping[str, int],
+        *,
+        excluding: tuple[str, Iterable[int]] | None = None,
+        small: Container[str] = (),
     ) -> dict[str, Ints]:
-        """Read columns as int64. `wanted` gives what stands for NULL and for an absent column."""
+        """Read columns as integers. `wanted` gives what stands for NULL and for an absent column."""
+        select = self._select(table, wanted, excluding)
+        values, _ = self._read([select] if select else [], [name in small for name in wanted])
+        return dict(zip(wanted, values, strict=True))
+
+    def stacked(
+        self, wanted: Mapping[str, Mapping[str, int]], *, small: Container[str] = ()
+    ) -> tuple[list[Ints], list[int]]:
+        """Read as many columns of several tables, one table below the other; and how many rows each gave."""
+        selects = [self._select(table, names) for table, names in wanted.items()]
+        first = next(iter(wanted.values()))
+        values, rows = self._read([select for select in selects if select], [name in small for name in first])
+        given = iter(rows)
+        return values, [next(given) if select else 0 for select in selects]
+
+    def _select(
+        self, table: str, wanted: Mapping[str, int], excluding: tuple[str, Iterable[int]] | None = None
+    ) -> bulk.Select | None:
+        """What reads the columns, None for a table without rows."""
         present = self.columns(table)
         if not present:
-            return {name: np.empty(0, np.int64) for name in wanted}
+            return None
         terms = [f'COALESCE("{name}", {null})' if name in present else str(null) for name, null in wanted.items()]
-        condition = "1"
-        if excluding:
-            condition = f'"{excluding[0]}" NOT IN ({",".join(str(int(value)) for value in excluding[1])})'
+        # Sooner than NOT IN, for which SQLite searches a table of its own.
+        unlike = [f'"{excluding[0]}" <> {int(value)}' for value in excluding[1]] if excluding else []
         # Asked for both at once, SQLite reads the whole table.
-        ends = self._rows(f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")')[0]
-        if ends[0] is None:
-            return {name: np.empty(0, np.int64) for name in wanted}
+        first, last = self._rows(f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")')[0]
+        return None if first is None else bulk.Select(table, terms, " AND ".join(unlike) or "1", (first, last))
+
+    def _read(self, selects: Sequence[bulk.Select], small: Sequence[bool]) -> tuple[list[Ints], list[int]]:
         try:
-            values = bulk.integers(self.path, table, terms, condition, ends)
+            return bulk.integers(self.path, selects, small)
         except bulk.ERRORS as error:
             raise sqlite3.DatabaseError(str(error).splitlines()[0]) from error
-        return dict(zip(wanted, values, strict=True))
 
     def texts(self, table: str, wanted: tuple[str, ...]) -> list[tuple[str | None, ...]]:
         """Read columns of a small table as text, None for NULL."""
@@ -102,13 +140,18 @@ class Recording:
         return frozenset(kept.get(table, ())) or self.small.columns(table)
 
     def integers(
-        self, table: str, wanted: Mapping[str, int], *, excluding: tuple[str, Iterable[int]] | None = None
+        self,
+        table: str,
+        wanted: Mapping[str, int],
+        *,
+        excluding: tuple[str, Iterable[int]] | None = None,
+        small: Container[str] = (),
     ) -> dict[str, Ints]:
-        """Read columns as int64. `wanted` gives what stands for NULL and for an absent column."""
+        """Read columns as integers. `wanted` gives what stands for NULL and for an absent column."""
         with self.small.alone:
             stored = columns.read(self.database, table, {*wanted, *(excluding[:1] if excluding else ())})
         if not stored:
-            return self.small.integers(table, wanted, excluding=excluding)
+            return self.small.integers(table, wanted, excluding=excluding, small=small)
         rows = len(next(iter(stored.values())).values)
         kept: Mask = np.ones(rows, dtype=bool)
         if excluding:
@@ -117,6 +160,13 @@ class Recording:
             name: (stored[name].filled(null) if name in stored else np.full(rows, null, np.int64))[kept]
             for name, null in wanted.items()
         }
+
+    def stacked(
+        self, wanted: Mapping[str, Mapping[str, int]], *, small: Container[str] = ()
+    ) -> tuple[list[Ints], list[int]]:
+        """Read as many columns of several tables, one table below the other; and how many rows each gave."""
+        found = [[*self.integers(table, names, small=small).values()] for table, names in wanted.items()]
+        return [np.concatenate(column) for column in zip(*found, strict=True)], [len(columns[0]) for columns in found]
 
     def texts(self, table: str, wanted: tuple[str, ...]) -> list[tuple[str | None, ...]]:
         """Read columns of a small table as text, None for NULL."""

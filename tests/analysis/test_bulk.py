@@ -2,6 +2,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis import bulk
@@ -12,8 +13,24 @@ ROWS = 120_000
 
 def test_ranges_read_side_by_side_are_joined_in_order(tmp_path: Path) -> None:
     path = _table(tmp_path, range(ROWS))
-    (values,) = bulk.integers(path, "t", ["a"], "a % 3 = 0", (1, ROWS))
-    assert values.tolist() == list(range(0, ROWS, 3))
+    assert _read(path, ROWS, condition="a % 3 = 0") == list(range(0, ROWS, 3))
+
+
+def test_selects_stand_one_below_the_other(tmp_path: Path) -> None:
+    path = _table(tmp_path, range(ROWS))
+    selects = [bulk.Select("t", ["a"], "a < 3", (1, ROWS)), bulk.Select("t", ["-a"], "1", (2, 3))]
+    (values,), rows = bulk.integers(path, selects, [True])
+    assert values.tolist() == [0, 1, 2, -1, -2]
+    assert rows == [3, 2]
+    assert values.dtype == np.int32
+
+
+@pytest.mark.parametrize("at", [0, ROWS - 1], ids=["in the first batch", "later"])
+def test_a_small_column_is_wide_where_a_value_needs_it(tmp_path: Path, at: int) -> None:
+    path = _table(tmp_path, [2**31 if number == at else number for number in range(ROWS)])
+    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], "1", (1, ROWS))], [True])
+    assert values.dtype == np.int64
+    assert values[at] == 2**31
 
 
 def test_row_ids_with_wide_holes_are_read_whole(tmp_path: Path) -> None:
@@ -21,19 +38,25 @@ def test_row_ids_with_wide_holes_are_read_whole(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute("INSERT INTO t (rowid, a) VALUES (?, 3)", (2**60,))
         database.commit()
-    assert bulk.integers(path, "t", ["a"], "1", (1, 2**60))[0].tolist() == [1, 2, 3]
+    assert _read(path, 2**60) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("at", [0, ROWS - 1], ids=["in the first batch", "later"])
 def test_a_text_is_no_integer(tmp_path: Path, at: int) -> None:
     path = _table(tmp_path, ["text" if number == at else number for number in range(ROWS)])
     with pytest.raises(TraceError, match="table t has a value that is not an integer"):
-        bulk.integers(path, "t", ["a"], "1", (1, ROWS))
+        _read(path, ROWS)
 
 
 def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
-    bulk.integers(_table(tmp_path, [1]), "t", ["a"], "1", (1, 1))
+    _read(_table(tmp_path, [1]), 1)
     assert [found.name for found in tmp_path.iterdir()] == ["t #1.sqlite"]
+
+
+def _read(path: Path, last: int, *, condition: str = "1") -> list[int]:
+    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], condition, (1, last))], [False])
+    found: list[int] = values.tolist()
+    return found
 
 
 def _table(folder: Path, values: object) -> Path:

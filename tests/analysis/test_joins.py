@@ -29,6 +29,13 @@ def test_equal_rows_share_a_number_in_order_of_appearance() -> None:
     assert first.tolist() == [0, 1, 3]
 
 
+def test_rows_of_values_too_far_apart_for_one_number_are_told_apart() -> None:
+    far = np.array([2**62, 0, -(2**62), 0])
+    code, first = joins.numbered([far, far, np.array([5, 5, 5, 6])])
+    assert code.tolist() == [0, 1, 2, 3]
+    assert first.tolist() == [0, 1, 2, 3]
+
+
 def test_the_first_of_a_call_is_told_rank_by_rank() -> None:
     first = joins.first_of_call(np.array([0, 0, 0, 1, 1]), np.array([4, 4, -1, 4, 6]))
     assert first.tolist() == [True, False, False, True, True]
