@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ _PROBE = """
 import importlib.metadata as m, json, sys
 print(json.dumps({"python": sys.version.split()[0], **{p: m.version(p) for p in sys.argv[1:]}}))
 """
+_PACKAGES = """
+import importlib.metadata as m, json
+print(json.dumps(dict(sorted((d.metadata["Name"], d.version) for d in m.distributions() if d.metadata["Name"]))))
+"""
+_GPU = re.compile(r"(\x1b\[\d*m)*GPU\d+(\x1b\[\d*m)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,48 @@ def engine_versions(python: str, package: str) -> dict[str, str] | None:
     except (IndexError, json.JSONDecodeError):
         return None
     return versions
+
+
+@cache
+def uuids() -> tuple[str, ...]:
+    """The GPUs' own names, in the order of nvidia-smi."""
+    return tuple(_output(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]).split())
+
+
+@cache
+def links() -> tuple[tuple[str, ...], ...]:
+    """How each GPU is joined to each, in nvidia-smi's words: X itself, NV18 eighteen NVLinks, SYS through the CPUs."""
+    rows = [line.split("\t") for line in _output(["nvidia-smi", "topo", "-m"]).splitlines()]
+    joined = [[cell.strip() for cell in cells[1:]] for cells in rows if _GPU.fullmatch(cells[0].strip())]
+    return tuple(tuple(cells[: len(joined)]) for cells in joined)
+
+
+@cache
+def packages(python: str) -> dict[str, str]:
+    """Every distribution that an interpreter sees, with its version."""
+    shown = _output([python, "-c", _PACKAGES])
+    try:
+        found: dict[str, str] = json.loads(shown.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError):
+        return {}
+    return found
+
+
+@cache
+def commit(folder: Path) -> str | None:
+    """The git commit of a checkout, with + for uncommitted changes of its files; None where it is none."""
+    git = ["git", "-C", str(folder)]
+    found = _output([*git, "rev-parse", "HEAD"]).strip()
+    changed = _output([*git, "status", "--porcelain", "--untracked-files=no"]).strip()
+    return f"{found}{'+' if changed else ''}" if found else None
+
+
+def governor() -> str | None:
+    """How the kernel chooses the processor's frequency; None where it leaves that to the hardware or hides it."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
 
 
 def cpu_model() -> str:

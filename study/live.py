@@ -56,10 +56,24 @@ def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str,
         "python": versions.get("python"),
         "torch": resolved.get("torch") or versions.get("torch"),
         "engine_version": resolved.get("engine_version") or versions.get(case.engine),
+        "nccl": resolved.get("nccl") or _nccl(host.packages(tools.pythons[case.engine])),
+        "gpu_uuids": list(host.uuids()),
+        "links": [list(row) for row in host.links()],
         "cpu": host.cpu_model(),
+        "governor": host.governor(),
         "cpu_count": os.cpu_count(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "harness_commit": host.commit(Path(__file__).resolve().parents[1]),
     }
+
+
+def packages(case: Case, *, tools: Tools) -> dict[str, str]:
+    """What is installed beside the case's engine, by name."""
+    return host.packages(tools.pythons[case.engine])
+
+
+def _nccl(packages: Mapping[str, str]) -> str | None:
+    return next((version for name, version in packages.items() if name.startswith("nvidia-nccl")), None)
 
 
 def _python(spec: Spec, engine: str) -> str:

@@ -66,8 +66,9 @@ def _publish_case(case: Path, target: Path) -> None:
         # A study that was resumed from a recording holds traces that are packed already.
         (shutil.copyfile if name == trace["file"] else compact.pack)(case / trace["file"], target / name)
         traces.append({**trace, "file": name})
-    if record["files"]["samples"]:
-        shutil.copyfile(case / record["files"]["samples"], target / record["files"]["samples"])
+    for kind in ("samples", "gpu", "packages"):
+        if name := record["files"].get(kind):
+            shutil.copyfile(case / name, target / name)
     record["files"] = {**record["files"], "log": None, "traces": traces}
     if record["outcome"] == "failed":
         # What an engine printed may hold anything; the kind of failure, in front of the colon, is ours.

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from launch import monitor
+from launch.monitor import Monitor
 from launch.process import Child
 from study import commands, judge, record
 from study.commands import Command, Tools
@@ -22,6 +24,8 @@ from study.record import StudyFolder
 from study.spec import Case
 
 POLL_S = 0.1
+GPU_SAMPLES = "gpu.csv"
+PACKAGES = "packages.json"
 # A measured engine that does not end by itself within this, its profiler's report included, is ended.
 CLOSING_S = 180.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -34,6 +38,7 @@ class Attempt:
     case: Case
     folder: Path
     command: Command
+    gpus: Sequence[int]
     go: Path | None
     child: Child
     started_utc: str
@@ -77,10 +82,12 @@ class Runner:
         tools: Tools,
         models: Mapping[str, Model],
         host: Callable[[Case, Mapping[str, Any]], Mapping[str, Any]],
+        packages: Callable[[Case], Mapping[str, str]],
         progress: Progress,
     ) -> None:
-        """`host` gives the record's facts about the machine for a case and what its engine resolved."""
-        self._folder, self._tools, self._models, self._host, self._progress = folder, tools, models, host, progress
+        """`host` tells of the machine for a case and its engine's words, `packages` what its engine lives with."""
+        self._folder, self._tools, self._models, self._progress = folder, tools, models, progress
+        self._host, self._packages = host, packages
         self._running: list[Attempt] = []
         self._finishing: list[Future[None]] = []
         self._pool = ThreadPoolExecutor(max_workers=4)
@@ -110,9 +117,10 @@ class Runner:
             self._follow(attempt, until=lambda attempt: attempt.phase != "starting")
         self._settle()  # exports of the wave before would disturb a measurement
         for attempt in list(self._running):
-            if attempt.go:
-                attempt.go.touch()
-            self._follow(attempt, until=lambda attempt: False)
+            with Monitor(attempt.folder / GPU_SAMPLES, attempt.gpus):
+                if attempt.go:
+                    attempt.go.touch()
+                self._follow(attempt, until=lambda attempt: False)
             self._end(attempt)
 
     def settle(self) -> None:
@@ -128,7 +136,7 @@ class Runner:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         with in_one_piece():  # a process that was started and not noted would outlive an interrupt
             child = Child(command.argv, env=env, log=folder / "engine.log", events=folder / "events.jsonl")
-            attempt = Attempt(case=case, folder=folder, command=command, go=go, child=child, started_utc=now)
+            attempt = Attempt(case=case, folder=folder, command=command, gpus=gpus, go=go, child=child, started_utc=now)
             self._running.append(attempt)
 
     def _follow(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> None:
@@ -186,6 +194,7 @@ class Runner:
             traces, attempt.failure = judge.export(case, tools=self._tools, folder=folder)
         attempt.enter("recording")
         host = self._host(case, attempt.resolved)
+        record.write_json(folder / PACKAGES, self._packages(case))
         _write_samples(folder / "samples.csv", attempt.windows)
         tail = judge.log_tail(folder / "engine.log")
         failure = judge.explained(attempt.failure, tail)
@@ -204,9 +213,12 @@ class Runner:
             "host": dict(host),
             "started_utc": attempt.started_utc,
             "phases_s": attempt.phases_s,
+            "gpu_state": monitor.summary(monitor.read(folder / GPU_SAMPLES)),
             "files": {
                 "log": "engine.log",
                 "samples": "samples.csv" if attempt.windows else None,
+                "gpu": GPU_SAMPLES,
+                "packages": PACKAGES,
                 "traces": traces,
             },
         }

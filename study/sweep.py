@@ -108,6 +108,7 @@ def _runner(folder: StudyFolder, tools: Tools, cases: Sequence[Case], progress: 
         tools=tools,
         models={case.model: models.load(case.model) for case in cases},
         host=partial(live.facts, tools=tools),
+        packages=partial(live.packages, tools=tools),
         progress=progress,
     )
 

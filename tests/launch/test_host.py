@@ -1,6 +1,7 @@
 """What the host is said to have: by a stand-in nvidia-smi, by none at all, and by engines' interpreters."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from launch.host import HostGpu
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Nothing is remembered from other tests, nor left for them."""
-    host.gpus.cache_clear()
-    host.engine_versions.cache_clear()
+    remembering = (host.gpus, host.engine_versions, host.uuids, host.links, host.packages, host.commit)
+    for question in remembering:
+        question.cache_clear()
     yield
-    host.gpus.cache_clear()
-    host.engine_versions.cache_clear()
+    for question in remembering:
+        question.cache_clear()
 
 
 def nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
@@ -90,3 +92,49 @@ def test_an_interpreter_that_greets_first_is_still_understood(tmp_path: Path) ->
 
 def test_the_processor_has_a_name() -> None:
     assert host.cpu_model().strip() == host.cpu_model() != ""
+
+
+TOPOLOGY = """\
+\t\x1b[4mGPU0\tGPU1\tNIC0\tCPU Affinity\x1b[0m
+GPU0\t X \tNV18\tPIX\t0-31
+GPU1\tNV18\t X \tSYS\t0-31
+NIC0\tPIX\tSYS\t X \t
+
+Legend:
+
+  X    = Self
+"""
+
+
+def test_how_gpus_are_joined_is_read_from_the_topology_without_its_network_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "topology").write_text(TOPOLOGY)
+    nvidia_smi(tmp_path, monkeypatch, f"[ \"$1 $2\" = 'topo -m' ] && cat {tmp_path}/topology")
+    assert host.links() == (("X", "NV18"), ("NV18", "X"))
+    assert host.uuids() == ()
+
+
+def test_a_host_without_nvidia_smi_has_neither_links_nor_uuids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (host.links(), host.uuids()) == ((), ())
+
+
+def test_all_that_an_interpreter_sees_is_listed_with_its_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(root / "tests" / "standin" / "engines"))
+    found = host.packages(sys.executable)
+    assert (found["vllm"], found["torch"]) == ("0.0.1", "2.0") and "numpy" in found
+    assert host.packages("/absent/python") == {}
+
+
+def test_a_commit_is_marked_where_its_files_were_changed(tmp_path: Path) -> None:
+    assert host.commit(tmp_path) is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (tmp_path / "file").write_text("a")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    host.commit.cache_clear()
+    clean = host.commit(tmp_path)
+    (tmp_path / "file").write_text("b")
+    host.commit.cache_clear()
+    assert clean is not None and len(clean) == 40 and host.commit(tmp_path) == f"{clean}+"

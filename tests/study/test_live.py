@@ -111,5 +111,5 @@ def test_an_untraced_record_names_no_nsys(gpu_host: Path) -> None:
 def test_a_record_has_nothing_to_say_of_the_machine_s_name_or_its_user(gpu_host: Path) -> None:
     assert set(live.facts(CASE, {}, tools=live.tools(SPEC, gpu_host))) == {
         "label", "gpu_name", "gpu_count", "driver", "cuda", "nsys", "python", "torch", "engine_version", "cpu",
-        "cpu_count", "platform",
+        "cpu_count", "platform", "gpu_uuids", "links", "nccl", "governor", "harness_commit",
     }  # fmt: skip

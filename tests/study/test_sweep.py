@@ -69,6 +69,10 @@ def test_a_live_study_leaves_whole_folders_and_a_report(tmp_path: Path, trace) -
     assert (untraced["outcome"], untraced["resolved"]["graphs"], untraced["made_by"]) == ("ok", "on", "study.sweep")
     assert (untraced["resolved"]["capture_s"], untraced["resolved"]["graph_gib"]) == (2.0, 0.25)
     assert (tmp_path / "cases" / f"{ON}_trace-off_r1" / "samples.csv").read_text().count("\n") == 1 + 2
+    assert untraced["gpu_state"][0]["power_limit_w"] == {"low": 700, "median": 700, "high": 700}
+    assert untraced["host"]["links"] == [["X", "NV18"], ["NV18", "X"]]
+    packages = json.loads((tmp_path / "cases" / f"{ON}_trace-off_r1" / "packages.json").read_text())
+    assert packages["vllm"] == "0.0.1"
     traced = record(tmp_path, f"{ON}_trace-node_r1")
     assert traced["files"]["traces"] == [{"batch": 1, "file": "trace_b1.sqlite"}]
     assert traced["argv"][1] == "profile" and traced["host"]["nsys"] == "2000.1.1"
