@@ -20,6 +20,8 @@ from analysis.threads import THREADS_MOST, side_by_side
 Ints = npt.NDArray[np.int64]
 ERRORS: tuple[type[Exception], ...] = (adbc.Error, OSError)
 """What a damaged file raises."""
+EVERY_ROW = "1"
+"""The condition that all rows meet."""
 # Fewer rows are read sooner than a thread is started.
 _RANGE_LEAST = 50_000
 # Small enough for all columns of a batch to stay in the processor's cache until they are copied.
@@ -89,8 +91,9 @@ def _read(path: Path, selects: Sequence[Select], types: Sequence[type[Any]]) -> 
 def _ranges(selects: Sequence[Select], most: Sequence[int]) -> Iterator[_Range]:
     for number, (select, begin) in enumerate(zip(selects, accumulate(most, initial=0), strict=False)):
         first, span = select.rows[0], select.rows[1] + 1 - select.rows[0]
-        # Ids with holes, as where rows were deleted, do not tell where in the columns a range begins.
-        ranges = 1 if most[number] < span else max(1, min(THREADS_MOST, span // _RANGE_LEAST))
+        # Where rows are left out, or were deleted, nothing tells where in the columns a range begins.
+        whole = select.condition == EVERY_ROW and most[number] == span
+        ranges = max(1, min(THREADS_MOST, span // _RANGE_LEAST)) if whole else 1
         for at in range(ranges):
             low, high = span * at // ranges, span * (at + 1) // ranges
             yield _Range(number, first + low, first + high - 1, begin + low)

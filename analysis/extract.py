@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,18 @@ class Activity:
     """Operations of processes and devices that are not ranks."""
 
 
+class _Called(NamedTuple):
+    """The calls thread by thread in order of start; of each thread its process, and how many they are."""
+
+    columns: dict[str, Any]
+    pids: Ints
+    counts: Ints
+
+    def of_process(self, values: Ints) -> Ints:
+        """What is known of each thread's process, for each call."""
+        return np.repeat(values, self.counts)
+
+
 def read(path: Path) -> Activity:
     """Read a trace: `.sqlite`, `.sqlite.xz`, or one in the form of the recordings. Times stay in ns.
 
@@ -97,9 +109,9 @@ def read(path: Path) -> Activity:
         # Either reads and computes in turn, so that neither core waits.
         ran, called = both(lambda: _ran(path, source, strings), lambda: _calls(source, strings))
         ranks, (operations, signatures), stray = ran
-        calls, processes, counts = called
-        calls["rank"] = np.repeat(joins.rank_of_process(processes, ranks), counts)
-        operations["call"] = _launching(operations, calls)
+        operations["call"] = _launching(operations, called, ranks)
+        driven = called.of_process(joins.rank_of_process(called.pids, ranks))
+        calls = pd.DataFrame({**called.columns, "rank": driven}, copy=False)
         first = joins.first_of_call(operations["rank"], operations["call"])
         operated = pd.DataFrame(operations, copy=False).assign(first_of_call=first)
         return Activity(
@@ -148,7 +160,7 @@ def _ran(
     """The ranks, their operations with signatures, and how many operations are of no rank."""
     found = _found(source)
     _expect_cuda(path, source, len(found["start_ns"]))
-    ranks, owner = _ranks(source, found)
+    ranks, owner = _ranks(source, found.pop("global_pid"), found.pop("process_device"))
     return ranks, _operations(found, owner, strings), int((owner < 0).sum())
 
 
@@ -161,16 +173,21 @@ def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tupl
     order, bounds = joins.in_order(owner, found["start_ns"], found["end_ns"])
     ranks = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     signature, signatures = joins.signed(code[order], rows, ranks, strings)
-    names = ("global_pid", "correlation", "stream", "start_ns", "end_ns", "graph_node")
+    names = ("correlation", "stream", "start_ns", "end_ns", "graph_node")
     columns = dict(zip(names, side_by_side(lambda name: found.pop(name)[order], names), strict=True))
     latest_ns, first_of_rank = latest_end_before(ranks, columns["end_ns"])
     latest_ns[first_of_rank] = NEVER
     return {"rank": ranks, "signature": signature, "latest_end_ns": latest_ns, **columns}, signatures
 
 
-def _launching(operations: Columns, calls: pd.DataFrame) -> Ints:
-    pids, ids = (calls[name].to_numpy() for name in ("global_pid", "correlation"))
-    return joins.launching(pids, ids, operations["global_pid"], operations["correlation"])
+def _launching(operations: Columns, called: _Called, ranks: pd.DataFrame) -> Ints:
+    """The row of the call that launched each operation, -1 for none."""
+    pids = ranks["global_pid"].to_numpy(np.int64)
+    # Numbered from 0, a process takes two bytes a row.
+    numbers = pd.Index(pd.unique(pids))
+    of_rank, of_thread = (numbers.get_indexer(pd.Index(known)).astype(np.int16) for known in (pids, called.pids))
+    ids = called.columns.pop("correlation"), operations.pop("correlation")
+    return joins.launching(called.of_process(of_thread), ids[0], of_rank[operations["rank"]], ids[1])
 
 
 def _expect_cuda(path: Path, source: Source, operations: int) -> None:
@@ -188,11 +205,11 @@ def _expect_cuda(path: Path, source: Source, operations: int) -> None:
     raise TraceError(f"{path}: {found}; record it with: nsys profile {option}")
 
 
-def _ranks(source: Source, operations: Columns) -> tuple[pd.DataFrame, Ints]:
+def _ranks(source: Source, pids: Ints, devices: Ints) -> tuple[pd.DataFrame, Ints]:
     """The ranks in the order of their GPUs, and the rank of every operation, -1 for what belongs to none."""
     keys = ["global_pid", "process_device"]
-    group, first = joins.numbered([operations[key] for key in keys])
-    found = pd.DataFrame({key: operations[key][first] for key in keys})
+    group, first = joins.numbered([pids, devices])
+    found = pd.DataFrame({"global_pid": pids[first], "process_device": devices[first]})
     found = found.assign(group=np.arange(len(found)), operations=np.bincount(group))
     found = found[found["operations"] >= _RANK_SHARE * found["operations"].max()]
     found = found.merge(_devices(source, found), on=keys, how="left", validate="one_to_one")
@@ -224,30 +241,28 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["global_pid", "process_device", "device", "gpu_name"])
 
 
-def _calls(source: Source, strings: Mapping[int, str]) -> tuple[pd.DataFrame, Ints, Ints]:
-    """The calls thread by thread in order of start; and the process of each thread and how many are its calls."""
+def _calls(source: Source, strings: Mapping[int, str]) -> _Called:
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
     values = source.integers(RUNTIME, wanted, excluding=("nameId", queries), small=_SMALL)
     thread, thread_ids = pd.factorize(values.pop("globalTid"), sort=True)
     order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
     del thread
-    pids, calls = thread_ids & ~np.int64(0xFFFFFF), np.diff(bounds)
     name_code, name_ids = pd.factorize(values.pop("nameId"))
     names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
     name_code = name_code[order]
     starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
-    found = {
-        "global_pid": np.repeat(pids, calls),
-        "thread": np.repeat(thread_ids, calls),
+    counts = np.diff(bounds)
+    columns = {
+        "thread": np.repeat(thread_ids, counts),
         "start_ns": starts_ns,
         "end_ns": ends_ns,
         "correlation": ids,
         "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
         "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
-        "outermost": joins.outermost(np.repeat(np.arange(len(calls)), calls), starts_ns, ends_ns),
+        "outermost": joins.outermost(np.repeat(np.arange(len(counts)), counts), starts_ns, ends_ns),
     }
-    return pd.DataFrame(found, copy=False), pids, calls
+    return _Called(columns, thread_ids & ~np.int64(0xFFFFFF), counts)
 
 
 def _categories(names: list[str]) -> tuple[Any, Any]:

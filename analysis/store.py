@@ -105,7 +105,9 @@ class Export:
         unlike = [f'"{excluding[0]}" <> {int(value)}' for value in excluding[1]] if excluding else []
         # Asked for both at once, SQLite reads the whole table.
         first, last = self._rows(f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")')[0]
-        return None if first is None else bulk.Select(table, terms, " AND ".join(unlike) or "1", (first, last))
+        return (
+            None if first is None else bulk.Select(table, terms, " AND ".join(unlike) or bulk.EVERY_ROW, (first, last))
+        )
 
     def _read(self, selects: Sequence[bulk.Select], small: Sequence[bool]) -> tuple[list[Ints], list[int]]:
         try:

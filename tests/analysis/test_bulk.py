@@ -13,6 +13,7 @@ ROWS = 120_000
 
 def test_ranges_read_side_by_side_are_joined_in_order(tmp_path: Path) -> None:
     path = _table(tmp_path, range(ROWS))
+    assert _read(path, ROWS) == list(range(ROWS))
     assert _read(path, ROWS, condition="a % 3 = 0") == list(range(0, ROWS, 3))
 
 
