@@ -25,8 +25,9 @@ FORBIDDEN = (
 STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.models")
 
 COMMAND_LINES = (
-    "analysis.__main__", "analysis.compact", "analysis.report", "launch.install", "study.calibrate",
-    "study.options", "study.plan_view", "study.progress", "study.publish", "study.sweep", "launch.drivers",
+    "analysis.__main__", "analysis.compact", "analysis.report", "analysis.verdict", "analysis.whatif", "launch.install",
+    "study.calibrate", "study.options", "study.plan_view", "study.progress", "study.publish", "study.sweep",
+    "launch.drivers",
 )  # fmt: skip
 HOMES = {
     "subprocess": ("launch",),

@@ -1,0 +1,58 @@
+"""What a command was given: trace files, or case folders, whose record says which traces are theirs."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from analysis.errors import TraceError
+from analysis.summary import stem
+
+WHAT = "a .sqlite or .sqlite.xz export, or a case folder"
+
+
+class Given(NamedTuple):
+    """A trace that was asked for, what to call it, and the record of its case where it is of one."""
+
+    path: Path
+    name: str
+    batch: int | None
+    record: Mapping[str, Any] | None
+
+
+def traces(given: Path) -> list[Given]:
+    """The traces behind an argument: the file itself, or those that a case folder's record names.
+
+    Raises TraceError for a folder that is none, or whose case has no trace.
+    """
+    if not _holds(given.is_dir):
+        return [Given(given, stem(given), None, None)]
+    record_path = given / "case.json"
+    try:
+        record = json.loads(record_path.read_text(encoding="utf-8"))
+        name, listed = record["name"], record["files"]["traces"]
+        _ = record["asked"]["graphs"], record["asked"]["tp"]
+        found = [Given(given / entry["file"], f"{name} b{entry['batch']}", entry["batch"], record) for entry in listed]
+    except FileNotFoundError:
+        raise TraceError(f"{given}: a folder without case.json; expected a trace or the folder of a case") from None
+    except OSError as error:
+        raise TraceError(f"{record_path}: cannot be read ({error.strerror}); give a folder that can") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise TraceError(f"{record_path}: not the record of a case ({error!r}); measure the case again") from error
+    if not found:
+        raise TraceError(f"{given}: the case has no trace (tracing was off, or it failed); give a traced case")
+    return found
+
+
+def existing(path: Path) -> Path:
+    """The trace, or its packed form: a recording packs a trace after its record was written."""
+    packed = path.with_name(f"{path.name}.xz")
+    return packed if not _holds(path.exists) and _holds(packed.is_file) else path
+
+
+def _holds(test: Callable[[], bool]) -> bool:
+    """Whether a path is what is asked; of one that cannot be looked at no, as is told when it is opened."""
+    try:
+        return test()
+    except OSError:
+        return False

@@ -1,0 +1,241 @@
+"""Predictions beside what was measured: every recorded pair of graphs off and on, each predicted from all the others.
+
+A pair is one configuration (engine, model, TP, batch, torch.compile) of one study: a trace with graphs off, untraced
+iteration times of both halves, and a trace with graphs on where there is one. Left out is always a whole configuration,
+with all studies that hold it, so that no pair is predicted from its twin.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import calibrations, extract, iterations, predict
+from analysis.calibrations import ENGINE, TORCH, Calibration
+from analysis.errors import TraceError
+from analysis.estimates import error_at, least, within
+from analysis.predict import Model
+from analysis.recordings import open_study
+from analysis.typical import Typical
+
+RATE = 0.9
+_KEYS = ("engine", "model", "tp", "batch", "compile")
+# Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
+_LAUNCH_BOUND = 1.2
+# The same by measured times: below it other things than the host may be the longer side.
+_GAINS = 1.3
+COLUMNS = (
+    "study", "engine", "model", "tp", "batch", "compile", "predicted_on_ms", "predicted_low_ms",
+    "predicted_high_ms", "measured_on_ms", "error_ratio", "covered", "predicted_bound", "predicted_ratio",
+    "predicted_low_ratio", "predicted_high_ratio", "measured_ratio",
+)  # fmt: skip
+OFF_COLUMNS = (
+    "study", "engine", "model", "tp", "batch", "compile", "known", "predicted_off_ms", "predicted_low_ms",
+    "predicted_high_ms", "measured_off_ms", "error_ratio", "covered",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pair:
+    """One configuration of one study; the times are medians over starts of medians over windows, without a profiler."""
+
+    study: str
+    key: tuple[Any, ...]
+    """engine, model, tp, batch, compile."""
+    off: Typical
+    on: Typical | None
+    off_ms: float
+    on_ms: float
+    torch_us: float | None
+    """What a launch takes torch alone on the host, where the study holds a calibration."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Left:
+    """A pair left out, the constants of the others, and its measured values over what they predict."""
+
+    pair: Pair
+    model: Model
+    on: float
+    off: float | None
+    launch: float | None
+    torch: float | None
+
+
+def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
+    """The pairs of a study folder, in the order of its traces, and why traces of it could not be used."""
+    study = open_study(folder)
+    starts = study.windows.groupby([*_KEYS, "graphs", "case"])["tpot_ms"].median()
+    times_ms = starts.groupby([*_KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
+    nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
+    traced = {(*(row[key] for key in _KEYS), row["graphs"]): row["path"] for row in nodes}
+    file = folder / calibrations.NAME
+    calibration = calibrations.read(file) if file.exists() else None
+    torch_us = calibration.launch_us.value if calibration and calibration.of == TORCH else None
+    found: list[Pair] = []
+    refused: list[str] = []
+    for key in dict.fromkeys(key[:-1] for key in reversed(traced)):
+        halves = [(*key, graphs) for graphs in ("off", "on")]
+        if halves[0] not in traced or not all(half in times_ms.index for half in halves):
+            continue
+        off, on = (_facts(traced.get(half), refused) for half in halves)
+        off_ms, on_ms = (float(times_ms[half]) for half in halves)
+        if off is not None:
+            pair = Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms, torch_us=torch_us)
+            found.append(pair)
+    return found, refused
+
+
+def fit(pairs: Sequence[Pair]) -> Model:
+    """The model that the pairs give, with errors as leaving out each configuration makes them.
+
+    Raises TraceError where there are too few for errors at RATE.
+    """
+    return _with_errors(_constants(pairs), _each_left_out(pairs))
+
+
+def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Graphs on from each trace with graphs off, by a model that its configuration had no part in, in COLUMNS.
+
+    error_ratio is predicted over measured less 1; covered whether the interval, which rests on the errors of the other
+    configurations, holds the measured time. measured_ratio is graphs off over on: what `bound` is to foretell.
+    """
+    rows = []
+    for pair, model in _models_without_each(pairs):
+        on = predict.graphs_on_ms(pair.off, model)
+        r = predict.ratio(pair.off, predict.host_ms(pair.off, model), model)
+        rows.append(
+            (pair.study, *pair.key, on.value, on.low, on.high, pair.on_ms, on.value / pair.on_ms - 1,
+             on.holds(pair.on_ms), predict.bound(r), r.value, r.low, r.high, pair.off_ms / pair.on_ms)
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Graphs off from each trace with graphs on, by what is known of the host, in OFF_COLUMNS.
+
+    known: `recordings`, nothing of this host; `engine`, t_launch from a short traced run of the engine without graphs
+    on it; `torch`, from study.calibrate on it, for studies that hold one.
+    """
+    rows = []
+    for pair, model in _models_without_each(pairs):
+        if pair.on is None:
+            continue
+        traced_us = predict.host_ms(pair.off, model).scaled(1e3 / pair.off.launches)
+        known: dict[str, Calibration | None] = {"recordings": None}
+        known["engine"] = Calibration(of=ENGINE, launch_us=traced_us)
+        if pair.torch_us is not None:
+            known["torch"] = Calibration(of=TORCH, launch_us=within(pair.torch_us, 0.0))
+        for word, calibration in known.items():
+            off = predict.graphs_off_ms(pair.on, predict.host_ms(pair.on, model, calibration), model)
+            error, covered = off.value / pair.off_ms - 1, off.holds(pair.off_ms)
+            rows.append((pair.study, *pair.key, word, off.value, off.low, off.high, pair.off_ms, error, covered))
+    return pd.DataFrame(rows, columns=list(OFF_COLUMNS))
+
+
+def _facts(path: Path | None, refused: list[str]) -> Typical | None:
+    try:
+        return None if path is None else predict.facts(iterations.find(extract.read(path)))
+    except TraceError as error:
+        refused.append(f"{path}: {error}")
+        return None
+
+
+def _others(left: Pair, pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.key != left.key]
+
+
+def _each_left_out(pairs: Sequence[Pair]) -> list[_Left]:
+    return [_left(pair, _constants(_others(pair, pairs))) for pair in pairs]
+
+
+def _left(pair: Pair, model: Model) -> _Left:
+    key = predict.kind(pair.off)
+    launch_us = _launch_us(pair) if _host_decides(pair) else None
+    return _Left(
+        pair=pair,
+        model=model,
+        on=pair.on_ms / predict.graphs_on_ms(pair.off, model).value,
+        off=pair.off_ms / predict.host_ms(pair.off, model).value if _launch_bound(pair) else None,
+        launch=launch_us / predict.launch_us(pair.off, model).value if launch_us else None,
+        torch=launch_us / pair.torch_us / model.over_torch[key]
+        if launch_us and pair.torch_us and key in model.over_torch
+        else None,
+    )
+
+
+def _models_without_each(pairs: Sequence[Pair]) -> list[tuple[Pair, Model]]:
+    """Each pair with the model of the other configurations; its errors are of them alone."""
+    every = _each_left_out(pairs)
+    return [
+        (left.pair, _with_errors(left.model, [other for other in every if other.pair.key != left.pair.key]))
+        for left in every
+    ]
+
+
+def _constants(pairs: Sequence[Pair]) -> Model:
+    """The constants, without errors: by least squares of relative errors, geometric mean, medians."""
+    if not pairs:
+        raise TraceError("no pairs of graphs off and on, traced and untraced; give study folders that hold some")
+    host_ratio = _geometric([pair.off_ms * 1e3 / pair.off.host_us for pair in pairs if _launch_bound(pair)])
+    bare_us = [predict.on_us(pair.off, host_ratio, gap_us=0.0) for pair in pairs]
+    share = np.array([_nodes(pair.off) / pair.on_ms for pair in pairs])
+    missing = np.array([(pair.on_ms * 1e3 - us) / pair.on_ms for pair, us in zip(pairs, bare_us, strict=True)])
+    launches = [(predict.kind(pair.off), _launch_us(pair), pair.torch_us) for pair in pairs if _host_decides(pair)]
+    return Model(
+        rate=RATE,
+        pairs=len(pairs),
+        gap_us=float((missing * share).sum() / (share**2).sum()),
+        host_ratio=host_ratio,
+        launch_us=_medians([(key, us) for key, us, _ in launches]),
+        over_torch=_medians([(key, us / torch_us) for key, us, torch_us in launches if torch_us]),
+        on_error=0.0, off_error=0.0, launch_error=0.0, torch_error=0.0,
+        shortest_on_ms=min(pair.on_ms for pair in pairs),
+    )  # fmt: skip
+
+
+def _with_errors(model: Model, left: Sequence[_Left]) -> Model:
+    """The model with the errors of pairs, each by the model that it had no part in."""
+    on, off, launch, torch = (
+        [ratio for one in left if (ratio := getattr(one, name)) is not None]
+        for name in ("on", "off", "launch", "torch")
+    )
+    enough = len(torch) >= least(RATE)
+    return replace(
+        model,
+        on_error=error_at(RATE, on),
+        off_error=error_at(RATE, off),
+        launch_error=error_at(RATE, launch),
+        torch_error=error_at(RATE, torch) if enough else 0.0,
+        over_torch=model.over_torch if enough else {},
+    )
+
+
+def _launch_bound(pair: Pair) -> bool:
+    return pair.off.host_us > _LAUNCH_BOUND * pair.off.gpu_us
+
+
+def _host_decides(pair: Pair) -> bool:
+    return pair.off_ms > _GAINS * pair.on_ms
+
+
+def _launch_us(pair: Pair) -> float:
+    return pair.off_ms * 1e3 / pair.off.launches
+
+
+def _nodes(found: Typical) -> int:
+    return max(int((strand.body & ~strand.staged).sum()) for strand in found.strands)
+
+
+def _geometric(ratios: Sequence[float]) -> float:
+    if not ratios:
+        raise TraceError("no pair in which the host is the longer side; expected some, to know what tracing costs it")
+    return float(np.exp(np.mean(np.log(ratios))))
+
+
+def _medians(rows: Sequence[tuple[str, float]]) -> dict[str, float]:
+    found = {key: float(np.median([us for own, us in rows if own == key])) for key in sorted({key for key, _ in rows})}
+    return found | ({"any": float(np.median([us for _, us in rows]))} if rows else {})

@@ -1,0 +1,152 @@
+"""The commands that foretell what was not measured: `python -m analysis predict`, `fit`.
+
+Everything they print that is predicted says so; what was measured stands apart.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import calibrations, extract, given, iterations, pairs, predict
+from analysis.calibrations import Calibration
+from analysis.errors import TraceError
+
+COMMANDS = ("predict", "fit")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of COMMANDS; what cannot be used gives its reason on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m analysis", description="What was not measured, foretold.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _predict_parser(commands.add_parser("predict", help="the other half: graphs on from off, or graphs off from on"))
+    _fit_parser(commands.add_parser("fit", help="what predictions rest on, and how far off they were"))
+    arguments = parser.parse_args(argv)
+    return int(arguments.run(arguments))
+
+
+def _predict_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="what python -m study.calibrate wrote")
+    parser.add_argument("--json", action="store_true", help="print a list with one object per trace")
+    parser.set_defaults(run=_predict)
+
+
+def _fit_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", nargs="+", type=Path, metavar="STUDY", help="folders that study.sweep wrote")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the constants, as analysis/fitted.json")
+    parser.add_argument("--json", action="store_true", help="print the constants and every pair left out as JSON")
+    parser.set_defaults(run=_fit)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    found, failed = [], False
+    calibration = _reported(partial(calibrations.read, arguments.calibration)) if arguments.calibration else None
+    if arguments.calibration and calibration is None:
+        return 1
+    for argument in arguments.traces:
+        traces = _reported(partial(given.traces, argument))
+        failed |= traces is None
+        for one in traces or ():
+            done = _reported(partial(_predicted, one, calibration))
+            failed |= done is None
+            found += [] if done is None else [done]
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(_prediction(one) for one in found))
+    return int(failed)
+
+
+def _predicted(one: given.Given, calibration: Calibration | None) -> dict[str, Any]:
+    return predict.predict(iterations.find(extract.read(given.existing(one.path))), one.name, calibration)
+
+
+def _reported(work: Callable[[], Any]) -> Any:
+    """What the work gives; None after its error was printed."""
+    try:
+        return work()
+    except TraceError as error:
+        print(error, file=sys.stderr)
+        return None
+
+
+def _prediction(found: Mapping[str, Any]) -> str:
+    """A prediction in words, what was measured on a line of its own."""
+    other = "on" if found["graphs"] == "off" else "off"
+    words = {"launch": "launch-bound", "gpu": "GPU-bound", "undecided": "undecided which side is the longer"}
+    return "\n".join(
+        (
+            f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, "
+            f"{found['traced']['iter_ms']:.3f} ms an iteration as traced",
+            f"  PREDICTED, untraced: graphs {other} {_interval(found[f'graphs_{other}_ms'])} ms; "
+            f"{words[found['bound']]}: R = L / G = {_interval(found['ratio'])}, "
+            f"L {_interval(found['host_ms'])} ms by {found['host_known_by']}",
+            f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
+            "for other GPUs and engines it is not known",
+            *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
+        )
+    )
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    found = _reported(partial(_fitted, arguments.folders))
+    if found is None:
+        return 1
+    model, on, off, refused = found
+    for reason in refused:
+        print(f"left out: {reason}", file=sys.stderr)
+    if arguments.write:
+        arguments.write.write_text(json.dumps(model.to_json(), indent=1) + "\n", encoding="utf-8")
+    if arguments.json:
+        tables = {"graphs_on": on.to_dict("records"), "graphs_off": off.to_dict("records")}
+        print(json.dumps({"model": model.to_json(), **tables}, indent=2))
+    else:
+        print("\n".join(_fit_lines(model, on, off)))
+    return 0
+
+
+def _fitted(folders: Sequence[Path]) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame, list[str]]:
+    found: list[pairs.Pair] = []
+    refused: list[str] = []
+    for folder in folders:
+        mine, reasons = pairs.recorded(folder)
+        found, refused = [*found, *mine], [*refused, *reasons]
+    return pairs.fit(found), pairs.left_out(found), pairs.left_out_off(found), refused
+
+
+def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Iterator[str]:
+    yield from (f"{name} = {value}" for name, value in model.to_json().items())
+    yield ""
+    yield "Each configuration PREDICTED by the others, beside what was measured (ms, untraced):"
+    yield f"{'':48} {'PREDICTED on':>22} {'measured':>9} {'error':>7} {'PREDICTED R':>20} {'measured off/on':>16}"
+    for row in on.to_dict("records"):
+        held = "" if row["covered"] else " outside"
+        predicted = f"{row['predicted_on_ms']:.3g} [{row['predicted_low_ms']:.3g}, {row['predicted_high_ms']:.3g}]"
+        r = f"{row['predicted_ratio']:.3g} [{row['predicted_low_ratio']:.3g}, {row['predicted_high_ratio']:.3g}]"
+        yield (
+            f"{_configuration(row):48} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} {r:>20} "
+            f"{row['measured_ratio']:16.2f} {row['predicted_bound']}{held}"
+        )
+    yield f"graphs on from off: {_summary(on)}"
+    for known, rows in off.groupby("known", sort=False):
+        yield f"graphs off from on, host known by {known}: {_summary(rows)}"
+
+
+def _configuration(row: Mapping[Any, Any]) -> str:
+    compiled = "" if row["compile"] == "engine" else f" compile {row['compile']}"
+    return f"{row['study']} {row['engine']} {row['model']} TP{row['tp']} b{row['batch']}{compiled}"
+
+
+def _summary(rows: pd.DataFrame) -> str:
+    errors = rows["error_ratio"].abs()
+    return (
+        f"{len(rows)} pairs, error {errors.mean():.1%} mean, {errors.max():.1%} worst; "
+        f"{rows['covered'].mean():.0%} within their interval"
+    )
