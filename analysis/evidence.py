@@ -20,10 +20,10 @@ import pandas as pd
 from analysis import compare, iterations, kernels, summary, validity
 from analysis.errors import TraceError
 from analysis.extract import read
-from analysis.recordings import Record, Study
+from analysis.recordings import VARIANT, Record, Study
 from analysis.stats import quantile_curve
 
-TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", "compile", "tracing", "batch")
+TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch")
 RANK_COLUMNS = (
     "rank", "device", "iterations", "iter_median_ms", "iter_p10_ms", "iter_p90_ms", "busy_ms", "idle_ms", "idle_ratio",
     "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
@@ -219,7 +219,7 @@ def tracing_overhead(found: Sequence[Evidence], configurations: pd.DataFrame) ->
         if one.summary and one.proof == "proven"
     ]
     traced = pd.DataFrame(rows, columns=[*TRACE_KEYS, "traced_iter_ms"])
-    keys = ["study", "made_by", "engine", "model", "batch", "tp", "graphs", "compile"]
+    keys = ["study", "made_by", "engine", "model", "batch", "tp", "graphs", *VARIANT]
     untraced = configurations[[*keys, "tpot_ms"]].rename(columns={"tpot_ms": "untraced_tpot_ms"})
     joined = traced.merge(untraced.astype({key: traced[key].dtype for key in keys}), on=keys, how="left")
     return joined.assign(overhead_ratio=joined["traced_iter_ms"] / joined["untraced_tpot_ms"])

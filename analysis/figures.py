@@ -26,9 +26,15 @@ _MARK_CHARACTERS_PER_INCH = 19
 _RC: dict[Any, Any] = {"svg.fonttype": "path", "path.simplify": True}
 
 
-def engine_title(engine: object, compiled: object = "engine") -> str:
-    """The engine's name as its makers write it; and torch.compile, where it was set apart from graphs."""
-    return ENGINE_TITLES.get(str(engine), str(engine)) + COMPILE_TITLES[str(compiled)]
+def engine_title(engine: object, compiled: object = "engine", settings: object = "pinned") -> str:
+    """The engine's name as its makers write it; torch.compile, where it was set apart from graphs; what was pinned."""
+    shipped = "" if settings == "pinned" else f", {settings}"
+    return ENGINE_TITLES.get(str(engine), str(engine)) + COMPILE_TITLES[str(compiled)] + shipped
+
+
+def layout_title(tp: object, split: object = "") -> str:
+    """How a model was split: TP4, or TP4 PP2."""
+    return f"TP{tp}" + (f" {str(split).upper()}" if split else "")
 
 
 def add_mark(figure: Figure, mark: str) -> None:

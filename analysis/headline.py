@@ -6,11 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures import SWEEP, engine_title
-from analysis.stats import median_interval
+from analysis.figures import SWEEP, engine_title, layout_title
+from analysis.recordings import HOST_FACTS, VARIANT
+from analysis.stats import median_interval, paired_ratio
 
-PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", "compile"]
+PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", *VARIANT]
 FEW_STARTS = 3
+# Above these a median hides more than it says.
+SPREAD_MOST, DRIFT_MOST = 0.1, 0.05
+# A single sample may fall into a moment of which no window was measured.
+SLOWED_MOST = 0.1
 PAIR_COLUMNS = (
     *PAIR_KEYS,
     *(f"{graphs}_{quantity}" for graphs in ("off", "on")
@@ -44,7 +49,8 @@ def per_configuration(windows: pd.DataFrame) -> pd.DataFrame:
 def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Graphs off beside graphs on, a row for each of PAIR_KEYS. Returns PAIR_COLUMNS; NaN where one half is missing.
 
-    gain_ratio is off / on; its interval divides the extremes of both intervals, so it is the wider for it.
+    gain_ratio is off / on: over pairs of starts of the same repeat the median and its bootstrap interval; where there
+    are not two such pairs the ratio of both times, its interval the extremes of theirs divided, wide for it.
     windows: untraced windows with study and made_by. labels: study, engine, model, batch, tp, graphs, proof, reason
     (proof is proven, contradicted or insufficient), one row a trace; they decide caution and contradiction.
     """
@@ -56,13 +62,27 @@ def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     table = halves[0].join(halves[1], how="outer").reset_index()
     # What study.sweep measured comes before what anything else recorded of the same configuration.
     table = table.assign(other=table["made_by"] != SWEEP).sort_values(
-        ["engine", "model", "batch", "tp", "compile", "other", "study"]
+        ["engine", "model", "batch", *VARIANT, "tp", "other", "study"]
     )
     table["gain_ratio"] = table["off_tpot_ms"] / table["on_tpot_ms"]
     table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
     table["gain_high_ratio"] = table["off_high_ms"] / table["on_low_ms"]
-    rows = [row | _doubts(row, windows, labels) for row in table.to_dict("records")]
+    rows = [row | _paired(row, windows) for row in table.to_dict("records")]
+    rows = [row | _doubts(row, windows, labels) for row in rows]
     return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+
+
+def _of_row(row: dict[Any, Any], windows: pd.DataFrame) -> pd.DataFrame:
+    return windows[(windows[PAIR_KEYS] == pd.Series({key: row[key] for key in PAIR_KEYS})).all(axis=1)]
+
+
+def _paired(row: dict[Any, Any], windows: pd.DataFrame) -> dict[str, float]:
+    """The gain over pairs of starts, where there are at least two."""
+    mine = _of_row(row, windows)
+    off, on = (mine[mine["graphs"] == graphs].groupby("repeat")["tpot_ms"].median() for graphs in ("off", "on"))
+    if len(off.index.intersection(on.index)) < 2:
+        return {}
+    return dict(zip(("gain_ratio", "gain_low_ratio", "gain_high_ratio"), paired_ratio(off, on), strict=True))
 
 
 def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
@@ -79,7 +99,7 @@ def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) ->
             contradictions.append(f"graphs {graphs}: {reason}")
         elif proof != "proven" and starts_count > 0:
             cautions.append(f"graphs {graphs}: label not proven ({reason})")
-    cautions += _mixed_hosts(row, windows)
+    cautions += [*_unsteady(row, windows), *_mixed_hosts(row, windows)]
     replicated = min(row["off_starts_count"], row["on_starts_count"]) > 1
     return {
         "interval_over": "starts" if replicated else "windows",
@@ -90,7 +110,7 @@ def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) ->
 
 def label_proof(labels: pd.DataFrame, configuration: dict[Any, Any]) -> tuple[str, str]:
     """Whether traces prove the graphs label: proven, contradicted, insufficient, unfit or untraced; and the reason."""
-    keys = ["study", "engine", "model", "tp", "compile", "graphs"]
+    keys = ["study", "engine", "model", "tp", *VARIANT, "graphs"]
     # One engine start serves every batch size, so a trace at any batch speaks for all of them.
     found = labels[(labels[keys] == pd.Series({key: configuration[key] for key in keys})).all(axis=1)]
     for proof in ("contradicted", "proven", "insufficient", "unfit"):
@@ -100,23 +120,41 @@ def label_proof(labels: pd.DataFrame, configuration: dict[Any, Any]) -> tuple[st
     return "untraced", "no trace of this configuration"
 
 
+def _unsteady(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
+    """Names a half whose starts lie far apart, or whose windows get longer or shorter within a start."""
+    found = []
+    for graphs, half in _of_row(row, windows).groupby("graphs"):
+        starts_ms = half.groupby("case")["tpot_ms"].median()
+        spread = (starts_ms.max() - starts_ms.min()) / starts_ms.median()
+        if spread > SPREAD_MOST:
+            found.append(f"graphs {graphs}: starts spread over {100 * spread:.0f} %")
+        ordered = half.sort_values("window").groupby("case")["tpot_ms"]
+        drift = (ordered.last() / ordered.first() - 1).median()
+        if abs(drift) > DRIFT_MOST:
+            found.append(f"graphs {graphs}: windows drift by {100 * drift:+.0f} %")
+    return found
+
+
 def _mixed_hosts(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
     """Names what differs between the starts of one row and should not."""
-    mine = windows[(windows[PAIR_KEYS] == pd.Series({key: row[key] for key in PAIR_KEYS})).all(axis=1)]
-    facts = [fact for fact in ("host_label", "driver", "cuda", "torch", "engine_version") if fact in mine]
-    mixed = {fact: mine[fact].unique() for fact in facts if mine[fact].nunique() > 1}
-    return [f"starts differ in {fact}: {', '.join(map(str, values))}" for fact, values in mixed.items()]
+    mine = _of_row(row, windows)
+    mixed = {fact: mine[fact].dropna().unique() for fact in HOST_FACTS if fact in mine and mine[fact].nunique() > 1}
+    differing = [f"starts differ in {fact}: {', '.join(map(str, values))}" for fact, values in mixed.items()]
+    slowed = mine.loc[mine["slowed_ratio"] > SLOWED_MOST, "case"].nunique() if "slowed_ratio" in mine else 0
+    return [*differing, *([f"GPUs were slowed by power or heat in {slowed} starts"] if slowed else [])]
 
 
 def answers(table: pd.DataFrame) -> list[str]:
     """A sentence for each engine and its torch.compile, model and TP (and study, if several), computed from `pairs`."""
     several = table["study"].nunique() > 1
     sentences = []
-    keys = ["engine", "compile", "model", "tp", "study"]
-    for (engine, compiled, model, tp, study), group in table.groupby(keys, sort=False):
+    keys = ["engine", *VARIANT, "model", "tp", "study"]
+    for (*variant, model, tp, study), group in table.groupby(keys, sort=False):
         parts = "; ".join(_verdict(row) for row in group.to_dict("records"))
         source = f" ({study})" if several else ""
-        sentences.append(f"{engine_title(engine, compiled)}, {model}, TP{tp}{source}: {parts}.")
+        engine, compiled, settings, split = variant
+        title = engine_title(engine, compiled, settings)
+        sentences.append(f"{title}, {model}, {layout_title(tp, split)}{source}: {parts}.")
     return sentences
 
 

@@ -6,7 +6,7 @@ Owns the layout of the folder and its format versions; what a trace holds is lef
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,22 @@ from analysis.errors import TraceError
 
 FORMATS = ("2026-11-21",)
 OUTCOMES = ("ok", "failed", "invalid")
+# What beside engine, model and TP a case is set apart by: torch.compile, what was pinned, the split beyond TP ("pp2").
+VARIANT = ("compile", "settings", "split")
+# What should not differ between cases that are compared.
+HOST_FACTS = ("host_label", "driver", "cuda", "torch", "engine_version", "nccl", "cpu", "governor", "power_limit_w")
 CASE_COLUMNS = (
-    "case", "engine", "model", "tp", "graphs", "compile", "tracing", "repeat", "outcome", "reason", "made_by",
-    "host_label", "driver", "cuda", "nsys", "torch", "engine_version", "started_utc", "resolved_graphs",
+    "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "repeat", "outcome", "reason", "made_by",
+    *HOST_FACTS, "slowed_ratio", "nsys", "started_utc", "resolved_graphs",
 )  # fmt: skip
-WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", "compile", "repeat", "batch", "window", "tpot_ms")
-TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", "compile", "tracing", "batch", "path")
-SKIP_COLUMNS = ("engine", "model", "tp", "graphs", "compile", "reason")
+WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "batch", "window", "tpot_ms")
+TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch", "path")
+SKIP_COLUMNS = ("engine", "model", "tp", "graphs", *VARIANT, "reason")
 SAMPLE_COLUMNS = ("batch", "window", "tokens", "seconds", "tpot_ms")
 RECORD_KEYS = ("format", "name", "outcome", "asked", "argv", "host", "files")
 ASKED_KEYS = ("engine", "model", "tp", "graphs", "tracing", "repeat")
 # What a record from before a switch was studied by itself means by not naming it.
-ASKED_LATER = {"compile": "engine"}
+ASKED_LATER = {"compile": "engine", "settings": "pinned", "split": ""}
 
 Record = Mapping[str, Any]
 
@@ -80,9 +84,14 @@ def open_study(folder: Path) -> Study:
         cases=pd.DataFrame([_case_row(record) for record in records.values()], columns=list(CASE_COLUMNS)),
         windows=_windows(folder, records),
         traces=_traces(folder, records),
-        skips=pd.DataFrame([ASKED_LATER | skip for skip in planned.get("skips", ())], columns=list(SKIP_COLUMNS)),
+        skips=pd.DataFrame([_skip_row(skip) for skip in planned.get("skips", ())], columns=list(SKIP_COLUMNS)),
         pending=tuple(name for name in planned.get("cases", ()) if name not in records),
     )
+
+
+def _skip_row(skip: Record) -> dict[str, Any]:
+    split = str(skip.get("layout", "")).removeprefix(f"tp{skip['tp']}")
+    return {**ASKED_LATER, **skip, "split": split}
 
 
 def _case_folders(folder: Path) -> list[Path]:
@@ -134,7 +143,15 @@ def _require(path: Path, content: Record, keys: tuple[str, ...], what: str) -> N
 
 def _asked(record: Record, keys: tuple[str, ...]) -> dict[str, Any]:
     """What a case asked for, with what older records leave unsaid."""
-    return {key: record["asked"].get(key, ASKED_LATER.get(key)) for key in keys}
+    asked = {**ASKED_LATER, **record["asked"], "split": _split(record["asked"])}
+    return {key: asked.get(key) for key in keys}
+
+
+def _split(asked: Record) -> str:
+    """What a layout has beyond TP, as its name says it: "" for TP alone, "pp2", "dp2", "dpa2"."""
+    stages, replicas = asked.get("pp", 1), asked.get("dp", 1)
+    attention = "a" if asked.get("dp_attention") else ""
+    return (f"pp{stages}" if stages > 1 else "") + (f"dp{attention}{replicas}" if replicas > 1 else "")
 
 
 def _case_row(record: Record) -> dict[str, Any]:
@@ -148,8 +165,16 @@ def _case_row(record: Record) -> dict[str, Any]:
         "engine_version": host.get("engine_version") or resolved.get("engine_version"),
         "started_utc": record.get("started_utc"),
         "resolved_graphs": resolved.get("graphs"),
+        **_gpu_state(record.get("gpu_state") or ()),
     }
-    return row | {key: host.get(key) for key in ("driver", "cuda", "nsys", "torch")}
+    return row | {key: host.get(key) for key in ("driver", "cuda", "nsys", "torch", "nccl", "cpu", "governor")}
+
+
+def _gpu_state(gpus: Sequence[Record]) -> dict[str, float | None]:
+    """The lowest power limit (W), and the largest share of a GPU's samples in which anything slowed it."""
+    limits = [gpu["power_limit_w"]["low"] for gpu in gpus if "power_limit_w" in gpu]
+    slowed = [max(gpu["slowed_ratio"].values(), default=0.0) for gpu in gpus if gpu["samples_count"]]
+    return {"power_limit_w": min(limits, default=None), "slowed_ratio": max(slowed, default=None)}
 
 
 def _windows(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
@@ -157,7 +182,7 @@ def _windows(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
     for name, record in records.items():
         if record["outcome"] == "ok" and record["asked"]["tracing"] == "off":
             samples = _samples(_case_file(folder / "cases" / name, record["files"].get("samples"), "samples"))
-            asked = _asked(record, ("engine", "model", "tp", "graphs", "compile", "repeat"))
+            asked = _asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "repeat"))
             frames.append(samples.assign(case=name, **asked)[list(WINDOW_COLUMNS)])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(WINDOW_COLUMNS))
 
@@ -184,7 +209,7 @@ def _traces(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
             _case_file(folder / "cases" / name, None, "traces")
         for trace in traces:
             path = _case_file(folder / "cases" / name, trace["file"], "traces")
-            about = _asked(record, ("engine", "model", "tp", "graphs", "compile", "tracing"))
+            about = _asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "tracing"))
             rows.append({"case": name, **about, "batch": trace["batch"], "path": path})
     return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
 

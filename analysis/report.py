@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from analysis import evidence, figures, headline, provenance, sections
 from analysis.errors import TraceError
 from analysis.plots import critical_path, iteration_time, launch_gaps
-from analysis.recordings import Study, open_study
+from analysis.recordings import HOST_FACTS, VARIANT, Study, open_study
 
 TITLE = "CUDA graphs off and on: decode iteration time"
 VLLM_CAVEAT = (
@@ -101,7 +101,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
 
 def _windows(study: Study, name: str) -> pd.DataFrame:
     """The untraced windows with their provenance, without the cases whose engine resolved what was not asked."""
-    facts = ["case", "made_by", "host_label", "driver", "cuda", "torch", "engine_version", "started_utc"]
+    facts = ["case", "made_by", *HOST_FACTS, "slowed_ratio", "started_utc"]
     windows = study.windows.merge(study.cases[facts], on="case", how="left").assign(study=name)
     return windows[~windows["case"].isin(study.mislabelled())]
 
@@ -116,31 +116,33 @@ def _countable(gathered: Gathered) -> pd.DataFrame:
 def _figures(gathered: Gathered, out: Path) -> list[FigureView]:
     views = []
     starts = headline.per_start(_countable(gathered))
-    for (model, batch, compiled), group in starts.groupby(["model", "batch", "compile"]):
-        title = f"{_what(model, batch, compiled)}: iteration time by tensor-parallel size"
+    for what, group in starts.groupby(["model", "batch", *VARIANT]):
+        title = f"{_what(*what)}: iteration time by tensor-parallel size"
         figure = iteration_time.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Points are engine starts, lines medians, whiskers the range over starts, labels off / on."
-        views.append(_save(figure, f"iteration_time_{_file(model, batch, compiled)}", alt, out))
-    keys = ["model", "batch", "compile", "tracing"]
-    for (model, batch, compiled, tracing), group in gathered.curves.groupby(keys):
-        title = f"{_what(model, batch, compiled)}: launch gaps ({tracing} tracing)"
+        views.append(_save(figure, f"iteration_time_{_file(*what)}", alt, out))
+    keys = ["model", "batch", *VARIANT, "tracing"]
+    for (*about, tracing), group in gathered.curves.groupby(keys):
+        title = f"{_what(*about)}: launch gaps ({tracing} tracing)"
         figure = launch_gaps.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Share of gaps up to x, a curve a rank; bold: the rank with the longest gaps."
-        views.append(_save(figure, f"launch_gaps_{_file(model, batch, compiled)}_{tracing}", alt, out))
-    for (model, batch, compiled, tracing), group in evidence.path_table(gathered.evidence).groupby(keys):
-        title = f"{_what(model, batch, compiled)}: where a decode iteration goes ({tracing} tracing)"
+        views.append(_save(figure, f"launch_gaps_{_file(*about)}_{tracing}", alt, out))
+    for (*about, tracing), group in evidence.path_table(gathered.evidence).groupby(keys):
+        title = f"{_what(*about)}: where a decode iteration goes ({tracing} tracing)"
         figure = critical_path.draw(group, mark=gathered.mark, title=title)
         alt = f"{title}. Critical path over all GPUs, graphs off (left bars) and on (right bars)."
-        views.append(_save(figure, f"critical_path_{_file(model, batch, compiled)}_{tracing}", alt, out))
+        views.append(_save(figure, f"critical_path_{_file(*about)}_{tracing}", alt, out))
     return views
 
 
-def _what(model: object, batch: object, compiled: object) -> str:
-    return f"{model}{figures.COMPILE_TITLES[str(compiled)]}, batch {batch}"
+def _what(model: object, batch: object, compiled: object, settings: object, split: object) -> str:
+    parts = [f"{model}{figures.COMPILE_TITLES[str(compiled)]}", *([str(split).upper()] if split else [])]
+    return ", ".join([*parts, *([str(settings)] if settings != "pinned" else []), f"batch {batch}"])
 
 
-def _file(model: object, batch: object, compiled: object) -> str:
-    return f"{model}_b{batch}" + ("" if compiled == "engine" else f"_compile-{compiled}")
+def _file(model: object, batch: object, compiled: object, settings: object, split: object) -> str:
+    switches = ("" if compiled == "engine" else f"_compile-{compiled}") + (f"_{split}" if split else "")
+    return f"{model}_b{batch}{switches}" + ("" if settings == "pinned" else f"_{settings}")
 
 
 def _save(figure: Figure, name: str, alt: str, out: Path) -> FigureView:
@@ -185,7 +187,8 @@ def _doubts(gathered: Gathered, study: Study, name: str, case: str) -> tuple[str
 
 def _caveats(gathered: Gathered) -> list[str]:
     caveats = [
-        "Intervals are over engine starts: from 6 starts on the 95 % order-statistic interval for the median, below "
+        "Intervals of off / on are over pairs of starts of the same repeat (bootstrap of the median of their ratios; "
+        "their extremes below 6 pairs). Intervals of times are over engine starts: from 6 starts on the 95 % order-statistic interval for the median, below "
         "that the extremes (at 3 starts they cover the median 75 % of the time). Fewer than "
         f"{headline.FEW_STARTS} starts is a caution; with a single start the interval is over its windows and says "
         "nothing about the next start.",

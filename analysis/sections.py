@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.figures import engine_title
+from analysis.figures import engine_title, layout_title
 from analysis.groups import GROUPS
 from analysis.recordings import Record, Study
 
@@ -168,8 +168,8 @@ def troubles(studies: Iterable[tuple[str, Study]], labels: pd.DataFrame) -> Tabl
             rows.append((case["case"], str(case["outcome"]).upper(), str(case["reason"] or "no reason recorded"), name))
         rows += [(case, "INVALID", reason, name) for case, reason in study.mislabelled().items()]
         for skip in study.skips.to_dict("records"):
-            engine = engine_title(skip["engine"], skip["compile"])
-            what = f"{engine}, {skip['model']}, TP{skip['tp']}, graphs {skip['graphs']}"
+            engine = engine_title(skip["engine"], skip["compile"], skip["settings"])
+            what = f"{engine}, {skip['model']}, {layout_title(skip['tp'], skip['split'])}, graphs {skip['graphs']}"
             rows.append((what, "SKIPPED", str(skip["reason"]), name))
         rows += [(case, "NOT RUN YET", "planned; its folder is not there", name) for case in study.pending]
     for label in labels[labels["proof"] != "proven"].to_dict("records"):
@@ -208,7 +208,9 @@ def plain_lines(table: Table) -> list[str]:
 
 
 def _configuration(row: dict[Any, Any]) -> tuple[str, ...]:
-    return engine_title(row["engine"], row["compile"]), str(row["model"]), str(row["batch"]), str(row["tp"])
+    engine = engine_title(row["engine"], row["compile"], row["settings"])
+    split = f" {str(row['split']).upper()}" if row["split"] else ""
+    return engine, str(row["model"]), str(row["batch"]), f"{row['tp']}{split}"
 
 
 def _trace(row: dict[Any, Any]) -> tuple[str, ...]:

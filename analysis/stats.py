@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 COVERAGE = 0.95
+_RESAMPLES = 10_000
 
 
 def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -32,6 +33,21 @@ def _coverage(count: int, depth: int) -> float:
     if 2 * depth >= count:
         return 0.0
     return 1 - 2 * sum(comb(count, k) for k in range(depth + 1)) / float(2**count)
+
+
+def paired_ratio(over: pd.Series, under: pd.Series) -> tuple[float, float, float]:
+    """The median of the ratios of what shares an index, with its 95 % bootstrap interval over those pairs.
+
+    Repeats are interleaved, so the two sides of a pair met the host in the same state: what changes from repeat to
+    repeat cancels. Below 6 pairs the interval is their extremes, and covers as little as median_interval says. NaN
+    where nothing is shared.
+    """
+    ratios = (over / under).dropna().to_numpy(dtype=float)
+    if not len(ratios):
+        return (float("nan"),) * 3
+    drawn = np.random.default_rng(0).choice(ratios, (_RESAMPLES, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return float(np.median(ratios)), float(low), float(high)
 
 
 def quantile_curve(values: pd.Series, points: int = 300) -> pd.DataFrame:

@@ -3,20 +3,21 @@ import pytest
 
 from analysis.headline import PAIR_COLUMNS, answers, label_proof, pairs, per_configuration
 
-ABOUT = {"study": "here", "engine": "sglang", "model": "llama3-8b", "tp": 1, "compile": "engine"}
+ABOUT = {"study": "here", "engine": "sglang", "model": "llama3-8b", "tp": 1, "compile": "engine",
+         "settings": "pinned", "split": ""}  # fmt: skip
 NO_LABELS = pd.DataFrame(columns=[*ABOUT, "graphs", "proof", "reason"])
 
 
 def windows(off, on, **facts):
     """off and on: for each engine start its windows in ms."""
     rows = [
-        {"graphs": graphs, "case": f"{graphs} r{repeat}", "window": index, "tpot_ms": time_ms}
+        {"graphs": graphs, "case": f"{graphs} r{repeat}", "repeat": repeat, "window": index, "tpot_ms": time_ms}
         for graphs, starts in (("off", off), ("on", on))
         for repeat, start in enumerate(starts)
         for index, time_ms in enumerate(start)
     ]
     about = ABOUT | {"made_by": "study.sweep", "batch": 1}
-    columns = ["graphs", "case", "window", "tpot_ms"]
+    columns = ["graphs", "case", "repeat", "window", "tpot_ms"]
     return pd.DataFrame(rows, columns=columns).assign(**(about | facts))
 
 
@@ -44,27 +45,55 @@ def test_a_single_start_has_an_interval_over_its_windows():
     assert (found["tpot_ms"], found["low_ms"], found["high_ms"]) == (2, 1, 9)
 
 
-def test_the_gain_divides_the_medians_and_its_interval_their_extremes():
-    row = only(pairs(windows([[8], [10], [12]], [[4], [5], [6]]), PROVEN))
+def test_the_gain_is_the_median_over_pairs_of_starts_of_one_repeat():
+    # By pairs 2, 3 and 2.5; the quotient of the medians would be 10 / 4 all the same, of the extremes 8 / 5 to 15 / 4.
+    row = only(pairs(windows([[8], [15], [10]], [[4], [5], [4]]), PROVEN))
+    assert (row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]) == (2.5, 2, 3)
+    assert (row["interval_over"], row["contradiction"]) == ("starts", "")
+
+
+def test_what_slows_both_starts_of_a_repeat_alike_widens_no_interval():
+    row = only(pairs(windows([[8], [16], [12]], [[4], [8], [6]]), PROVEN))
+    assert (row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]) == (2, 2, 2)
+
+
+def test_starts_without_their_other_half_divide_medians_and_extremes():
+    off, on = windows([[8], [10], [12]], []), windows([], [[4], [5], [6]])
+    row = only(pairs(pd.concat([off, on.assign(repeat=on["repeat"] + 3)]), PROVEN))
     assert (row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]) == (2, 8 / 6, 3)
-    assert (row["interval_over"], row["caution"], row["contradiction"]) == ("starts", "", "")
+
+
+def test_starts_that_lie_far_apart_are_a_caution():
+    row = only(pairs(windows([[9.5], [10], [11]], [[4]] * 3), PROVEN))
+    assert row["caution"] == "graphs off: starts spread over 15 %"
+    assert only(pairs(windows([[9.5], [10], [10.4]], [[4]] * 3), PROVEN))["caution"] == ""
+
+
+def test_windows_that_drift_are_a_caution():
+    row = only(pairs(windows([[8, 8.2, 8.5]] * 3, [[4, 4, 3.6]] * 3), PROVEN))
+    assert row["caution"] == "graphs off: windows drift by +6 %; graphs on: windows drift by -10 %"
+
+
+def test_starts_of_which_the_gpus_were_slowed_are_a_caution():
+    slowed = windows([[8]] * 3, [[4]] * 3).assign(slowed_ratio=[0.2, 0.0, 0.05, 0.5, None, 0.0])
+    assert only(pairs(slowed, PROVEN))["caution"] == "GPUs were slowed by power or heat in 2 starts"
 
 
 def test_few_starts_are_a_caution():
-    row = only(pairs(windows([[8], [9]], [[4]]), PROVEN))
+    row = only(pairs(windows([[8], [8.5]], [[4]]), PROVEN))
     assert row["caution"] == "graphs off: 2 starts; graphs on: 1 start"
     assert row["interval_over"] == "windows"
 
 
 def test_a_missing_half_is_a_row_without_a_gain():
-    row = only(pairs(windows([[8], [9], [9]], []), PROVEN))
+    row = only(pairs(windows([[9], [9], [9]], []), PROVEN))
     assert pd.isna(row["gain_ratio"])
     assert row["caution"] == "graphs on not measured"
 
 
 def test_starts_on_unlike_hosts_are_a_caution():
     mixed = pd.concat(
-        [windows([[8], [9], [9]], [[4]] * 3, driver="1"), windows([[7]], [], driver="2").assign(case="r9")]
+        [windows([[9], [9], [9]], [[4]] * 3, driver="1"), windows([[9]], [], driver="2").assign(case="r9", repeat=9)]
     )
     assert only(pairs(mixed, PROVEN))["caution"] == "starts differ in driver: 1, 2"
 
@@ -106,15 +135,15 @@ def test_one_contradiction_outweighs_a_proof():
     ("off", "on", "proofs", "sentence"),
     [
         pytest.param(
-            [[8], [10], [12]], [[4], [5], [6]], PROVEN, "on: 2.0x faster decode at batch 1 [1.33, 3.00]", id="on",
+            [[8], [10], [12]], [[5], [5], [4.8]], PROVEN, "on: 2.0x faster decode at batch 1 [1.60, 2.50]", id="on",
         ),
         pytest.param(
             [[4], [4], [4]], [[8], [8], [8]], PROVEN,
             "off: 2.00x faster decode at batch 1 (off / on 0.50 [0.50, 0.50])", id="off",
         ),
         pytest.param(
-            [[4], [5], [6]], [[4], [5], [6]], PROVEN,
-            "no difference beyond noise at batch 1 (off / on 1.00 [0.67, 1.50])", id="within noise",
+            [[4], [5], [6]], [[5], [5], [5]], PROVEN,
+            "no difference beyond noise at batch 1 (off / on 1.00 [0.80, 1.20])", id="within noise",
         ),
         pytest.param(
             [[8, 9, 10]], [[4, 4, 4]], PROVEN,

@@ -1,7 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats import median_interval, quantile_curve
+from analysis.stats import median_interval, paired_ratio, quantile_curve
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,19 @@ def test_a_curve_runs_from_the_least_to_the_greatest_value():
 
 def test_a_curve_of_many_values_is_thinned():
     assert len(quantile_curve(pd.Series(range(10_000)), points=300)) == 300
+
+
+def test_only_what_shares_an_index_is_a_pair():
+    over, under = pd.Series({1: 8.0, 2: 9.0, 3: 10.0}), pd.Series({2: 3.0, 3: 5.0, 4: 1.0})
+    assert paired_ratio(over, under) == (2.5, 2, 3)
+    assert all(pd.isna(bound) for bound in paired_ratio(over, pd.Series({9: 1.0})))
+
+
+def test_the_interval_of_many_pairs_covers_their_median_at_its_rate():
+    chance = np.random.default_rng(1)
+    held = 0
+    for _ in range(200):
+        over = pd.Series(2 * np.exp(chance.normal(0, 0.1, 12)))
+        _, low, high = paired_ratio(over, pd.Series(np.ones(12)))
+        held += low <= 2 <= high
+    assert 0.9 <= held / 200 <= 0.99
