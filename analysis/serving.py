@@ -166,7 +166,9 @@ def _good(ok: pd.DataFrame, ttft_limit_ms: float | None, tpot_limit_ms: float | 
 def _backlogs(timed: pd.DataFrame, loads: pd.Index) -> pd.DataFrame:
     """Per load point: backlog (requests), saturated, and unsettled; all missing for a closed loop."""
     rows = [_backlog(timed[timed["load"] == load]) for load in loads]
-    return pd.DataFrame(rows, columns=["backlog", "saturated", "unsettled"], index=loads)
+    # As objects, so that true, false and missing stay what they are whichever of them there are.
+    table = pd.DataFrame(rows, columns=["backlog", "saturated", "unsettled"], index=loads, dtype=object)
+    return table.astype({"backlog": "float64"})
 
 
 def _backlog(requests: pd.DataFrame) -> tuple[float, bool | None, bool | None]:
