@@ -1,4 +1,4 @@
-"""The commands that foretell what was not measured: `python -m analysis predict`, `fit`.
+"""The commands that foretell what was not measured: `python -m analysis predict`, `explain`, `fit`.
 
 Everything they print that is predicted says so; what was measured stands apart.
 """
@@ -13,28 +13,34 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import calibrations, extract, given, iterations, pairs, predict
+from analysis import calibrations, explain, extract, given, iterations, pairs, predict
 from analysis.calibrations import Calibration
 from analysis.errors import TraceError
+from analysis.iterations import Trace
 
-COMMANDS = ("predict", "fit")
+Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
+Show = Callable[[Mapping[str, Any]], list[str]]
+COMMANDS = ("predict", "explain", "fit")
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one of COMMANDS; what cannot be used gives its reason on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m analysis", description="What was not measured, foretold.")
     commands = parser.add_subparsers(dest="command", required=True)
-    _predict_parser(commands.add_parser("predict", help="the other half: graphs on from off, or graphs off from on"))
+    half = commands.add_parser("predict", help="the other half: graphs on from off, or graphs off from on")
+    _trace_parser(half, predict.predict, _prediction)
+    why = commands.add_parser("explain", help="what bounds the iteration, and what would help by how much")
+    _trace_parser(why, explain.explain, explain.lines)
     _fit_parser(commands.add_parser("fit", help="what predictions rest on, and how far off they were"))
     arguments = parser.parse_args(argv)
     return int(arguments.run(arguments))
 
 
-def _predict_parser(parser: argparse.ArgumentParser) -> None:
+def _trace_parser(parser: argparse.ArgumentParser, look: Look, show: Show) -> None:
     parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="what python -m study.calibrate wrote")
     parser.add_argument("--json", action="store_true", help="print a list with one object per trace")
-    parser.set_defaults(run=_predict)
+    parser.set_defaults(run=_of_traces, look=look, show=show)
 
 
 def _fit_parser(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +50,7 @@ def _fit_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_fit)
 
 
-def _predict(arguments: argparse.Namespace) -> int:
+def _of_traces(arguments: argparse.Namespace) -> int:
     found, failed = [], False
     calibration = _reported(partial(calibrations.read, arguments.calibration)) if arguments.calibration else None
     if arguments.calibration and calibration is None:
@@ -53,15 +59,16 @@ def _predict(arguments: argparse.Namespace) -> int:
         traces = _reported(partial(given.traces, argument))
         failed |= traces is None
         for one in traces or ():
-            done = _reported(partial(_predicted, one, calibration))
+            done = _reported(partial(_looked_at, arguments.look, one, calibration))
             failed |= done is None
             found += [] if done is None else [done]
-    print(json.dumps(found, indent=2) if arguments.json else "\n".join(_prediction(one) for one in found))
+    shown = [line for one in found for line in arguments.show(one)]
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(shown))
     return int(failed)
 
 
-def _predicted(one: given.Given, calibration: Calibration | None) -> dict[str, Any]:
-    return predict.predict(iterations.find(extract.read(given.existing(one.path))), one.name, calibration)
+def _looked_at(look: Look, one: given.Given, calibration: Calibration | None) -> dict[str, Any]:
+    return look(iterations.find(extract.read(given.existing(one.path))), one.name, calibration)
 
 
 def _reported(work: Callable[[], Any]) -> Any:
@@ -73,22 +80,20 @@ def _reported(work: Callable[[], Any]) -> Any:
         return None
 
 
-def _prediction(found: Mapping[str, Any]) -> str:
+def _prediction(found: Mapping[str, Any]) -> list[str]:
     """A prediction in words, what was measured on a line of its own."""
     other = "on" if found["graphs"] == "off" else "off"
     words = {"launch": "launch-bound", "gpu": "GPU-bound", "undecided": "undecided which side is the longer"}
-    return "\n".join(
-        (
-            f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, "
-            f"{found['traced']['iter_ms']:.3f} ms an iteration as traced",
-            f"  PREDICTED, untraced: graphs {other} {_interval(found[f'graphs_{other}_ms'])} ms; "
-            f"{words[found['bound']]}: R = L / G = {_interval(found['ratio'])}, "
-            f"L {_interval(found['host_ms'])} ms by {found['host_known_by']}",
-            f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
-            "for other GPUs and engines it is not known",
-            *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
-        )
-    )
+    return [
+        f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, "
+        f"{found['traced']['iter_ms']:.3f} ms an iteration as traced",
+        f"  PREDICTED, untraced: graphs {other} {_interval(found[f'graphs_{other}_ms'])} ms; "
+        f"{words[found['bound']]}: R = L / G = {_interval(found['ratio'])}, "
+        f"L {_interval(found['host_ms'])} ms by {found['host_known_by']}",
+        f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
+        "for other GPUs and engines it is not known",
+        *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
+    ]
 
 
 def _interval(found: Mapping[str, float]) -> str:

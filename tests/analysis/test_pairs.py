@@ -16,7 +16,6 @@ from tests.analysis import studies
 from tests.analysis.typicals import strand, typical
 
 GAP_US, HOST_RATIO = 0.5, 0.8
-RECORDED = ("h200x4-2026-11-21", "h200x8-2026-11-20", "h200x1-2026-11-21")
 
 
 def made(number: int, *, engine: str = "vllm", host_us: float = 20.0) -> Pair:
@@ -92,8 +91,7 @@ def test_a_study_gives_its_pairs_and_what_could_not_be_used(tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def recorded(root: Path) -> list[Pair]:
-    folders = [root / "data" / "recordings" / name for name in RECORDED]
-    assert {path.parent for path in (root / "data" / "recordings").glob("*/recording.json")} == set(folders)
+    folders = sorted(path.parent for path in (root / "data" / "recordings").glob("*/recording.json"))
     return [pair for folder in folders for pair in pairs.recorded(folder)[0]]
 
 
@@ -167,3 +165,23 @@ def _flat(model: dict[str, object]) -> dict[str, float]:
         parts = value.items() if isinstance(value, dict) else [("", value)]
         flat |= {f"{name} {part}": float(number) for part, number in parts}
     return flat
+
+
+def test_the_errors_in_the_document_are_those_of_the_recordings(
+    root: Path, on: pd.DataFrame, off: pd.DataFrame
+) -> None:
+    by_known = dict(list(off.groupby("known")))
+    rows = [_row(frame) for frame in (on, by_known["engine"], by_known["recordings"])]
+    shown = [line.split(" | ", 2)[2] for line in _document(root) if "graphs on |" in line or "| graphs off |" in line]
+    assert shown == rows
+
+
+def _document(root: Path) -> list[str]:
+    text = (root / "analysis" / "README.md").read_text(encoding="utf-8")
+    assert f"Of {predict.recorded().pairs} recorded pairs" in text
+    return [line for line in text.splitlines() if line.endswith(f"of {predict.recorded().pairs} |")]
+
+
+def _row(frame: pd.DataFrame) -> str:
+    errors = 100 * frame["error_ratio"].abs()
+    return f"{errors.mean():.1f} % | {errors.max():.1f} % | {frame['covered'].sum()} of {len(frame)} |"
