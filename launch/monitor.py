@@ -4,6 +4,7 @@ import contextlib
 import csv
 import statistics
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ COLUMNS = (
     "time", "index", "sm_mhz", "memory_mhz", "power_w", "power_limit_w", "temperature_c", "utilisation_percent",
     "slowed_by",
 )  # fmt: skip
+# nvidia-smi takes a second or two to start on a host with eight GPUs.
+FIRST_S, POLL_S = 5.0, 0.01
 _FIELDS = (
     "timestamp,index,clocks.sm,clocks.mem,power.draw,power.limit,temperature.gpu,utilization.gpu,"
     # The old name of clocks_event_reasons, which every driver still takes.
@@ -46,7 +49,16 @@ class Monitor:
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.DEVNULL, start_new_session=True
             )
+        self._await_first()
         return self
+
+    def _await_first(self) -> None:
+        """Wait for the state before the measurement, so that the shortest has a sample."""
+        deadline = time.monotonic() + FIRST_S
+        while self._process and self._process.poll() is None and time.monotonic() < deadline:
+            if self._file.stat().st_size:
+                return
+            time.sleep(POLL_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

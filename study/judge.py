@@ -11,6 +11,7 @@ from analysis.validity import contradictions
 from launch.engines import ENGINES
 from launch.process import run_to_end
 from study import commands, record
+from study.agreement import disagreements
 from study.commands import Tools
 from study.spec import Case
 
@@ -93,10 +94,8 @@ def outcome(
     """Judge a case: it is ok only when nothing contradicts its label."""
     if failure:
         return Verdict(outcome="failed", reason=failure)
-    if resolved.get("graphs") not in (None, case.graphs):
-        return _invalid(f"graphs {case.graphs} was asked, but the engine resolved graphs {resolved['graphs']}")
-    if case.compile != "engine" and resolved.get("compile") not in (None, case.compile):
-        return _invalid(f"compile {case.compile} was asked, but the engine resolved compile {resolved['compile']}")
+    if otherwise := disagreements(case, resolved):
+        return _invalid("; ".join(otherwise))
     traced_ms = {}
     for trace in traces:
         try:

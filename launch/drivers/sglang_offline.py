@@ -34,7 +34,7 @@ class Engine:
         """What the engine made of its options, as its schedulers say."""
         info = self._engine.get_server_info()
         state = (info.get("internal_states") or [{}])[0]
-        decode = _decode_backend(state) or _decode_backend(info)
+        decode = _decode(state, info, "backend")
         memory = state.get("memory_usage") or {}
         return {
             "engine_version": importlib.metadata.version("sglang"),
@@ -42,7 +42,15 @@ class Engine:
             "cuda": torch.version.cuda,
             "graphs": None if decode is None else "off" if decode == "disabled" else "on",
             "decode_graph_backend": decode,
-            "tp": info.get("tp_size"),
+            "capture_sizes": None if decode == "disabled" else _decode(state, info, "bs"),
+            "tp": _attention_tp(info),
+            "pp": info.get("pp_size"),
+            "dp": info.get("dp_size"),
+            "max_running_requests": info.get("max_running_requests"),
+            "context_length": info.get("context_length"),
+            "memory_ratio": info.get("mem_fraction_static"),
+            "chunked_prefill_size": info.get("chunked_prefill_size"),
+            "custom_all_reduce": _negated(info.get("disable_custom_all_reduce")),
             "attention_backend": info.get("attention_backend"),
             "sampling_backend": info.get("sampling_backend"),
             "kv_tokens": memory.get("token_capacity"),
@@ -54,8 +62,22 @@ class Engine:
         self._engine.shutdown()
 
 
-def _decode_backend(server: dict[str, Any]) -> str | None:
-    """The decode phase's graph backend, which the schedulers send as a mapping or as an object."""
-    config = server.get("cuda_graph_config")
-    decode = config.get("decode") if isinstance(config, dict) else getattr(config, "decode", None)
-    return decode.get("backend") if isinstance(decode, dict) else getattr(decode, "backend", None)
+def _decode(state: dict[str, Any], info: dict[str, Any], what: str) -> Any:
+    """A setting of the decode phase's graphs, which the schedulers send as a mapping or as an object."""
+    for server in (state, info):
+        config = server.get("cuda_graph_config")
+        decode = config.get("decode") if isinstance(config, dict) else getattr(config, "decode", None)
+        found = decode.get(what) if isinstance(decode, dict) else getattr(decode, what, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _attention_tp(info: dict[str, Any]) -> int | None:
+    """GPUs that share a replica's attention: with DP attention tp_size counts those of all replicas."""
+    tp = info.get("tp_size")
+    return tp // info["dp_size"] if tp and info.get("enable_dp_attention") else tp
+
+
+def _negated(value: bool | None) -> bool | None:
+    return None if value is None else not value

@@ -45,12 +45,24 @@ class Engine:
             "compile_mode": compiled,
             "capture_sizes": list(config.compilation_config.cudagraph_capture_sizes or []),
             "tp": config.parallel_config.tensor_parallel_size,
+            "pp": config.parallel_config.pipeline_parallel_size,
+            "dp": config.parallel_config.data_parallel_size,
             "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "max_model_len": config.model_config.max_model_len,
+            "async_scheduling": config.scheduler_config.async_scheduling,
+            "custom_all_reduce": not config.parallel_config.disable_custom_all_reduce,
             "kv_blocks": config.cache_config.num_gpu_blocks,
             "kv_block_tokens": config.cache_config.block_size,
+            "kv_tokens": _product(config.cache_config.num_gpu_blocks, config.cache_config.block_size),
+            "memory_ratio": config.cache_config.gpu_memory_utilization,
             "dtype": str(config.model_config.dtype),
         }
 
     def close(self) -> None:
         """Stop the workers, so that the profiler sees them end."""
         self._llm.llm_engine.engine_core.shutdown()
+
+
+def _product(blocks: int | None, tokens: int | None) -> int | None:
+    return blocks * tokens if blocks and tokens else None

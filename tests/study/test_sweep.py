@@ -72,7 +72,7 @@ def test_a_live_study_leaves_whole_folders_and_a_report(tmp_path: Path, trace) -
     assert untraced["gpu_state"][0]["power_limit_w"] == {"low": 700, "median": 700, "high": 700}
     assert untraced["host"]["links"] == [["X", "NV18"], ["NV18", "X"]]
     packages = json.loads((tmp_path / "cases" / f"{ON}_trace-off_r1" / "packages.json").read_text())
-    assert packages["vllm"] == "0.0.1"
+    assert packages["vllm"] == "0.33.0"
     traced = record(tmp_path, f"{ON}_trace-node_r1")
     assert traced["files"]["traces"] == [{"batch": 1, "file": "trace_b1.sqlite"}]
     assert traced["argv"][1] == "profile" and traced["host"]["nsys"] == "2000.1.1"

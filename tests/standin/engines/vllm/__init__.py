@@ -7,7 +7,7 @@ import standin
 KNOWN = {
     "model", "tensor_parallel_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
     "gpu_memory_utilization", "enable_prefix_caching", "seed", "profiler_config", "load_format",
-    "skip_tokenizer_init", "enforce_eager", "compilation_config",
+    "skip_tokenizer_init", "enforce_eager", "compilation_config", "pipeline_parallel_size", "data_parallel_size",
 }  # fmt: skip
 
 
@@ -34,10 +34,19 @@ class LLM:
                     cudagraph_capture_sizes=asked.get("cudagraph_capture_sizes"),
                     mode=SimpleNamespace(name="VLLM_COMPILE" if compiled else "NONE"),
                 ),
-                parallel_config=SimpleNamespace(tensor_parallel_size=options["tensor_parallel_size"]),
-                scheduler_config=SimpleNamespace(max_num_seqs=options["max_num_seqs"]),
-                cache_config=SimpleNamespace(num_gpu_blocks=100, block_size=16),
-                model_config=SimpleNamespace(dtype="bfloat16"),
+                parallel_config=SimpleNamespace(
+                    tensor_parallel_size=options["tensor_parallel_size"],
+                    pipeline_parallel_size=options.get("pipeline_parallel_size", 1),
+                    data_parallel_size=options.get("data_parallel_size", 1),
+                    disable_custom_all_reduce=False,
+                ),
+                scheduler_config=SimpleNamespace(
+                    max_num_seqs=options.get("max_num_seqs", 256),
+                    max_num_batched_tokens=options.get("max_num_batched_tokens", 8192),
+                    async_scheduling=True,
+                ),
+                cache_config=SimpleNamespace(num_gpu_blocks=100, block_size=16, gpu_memory_utilization=0.92),
+                model_config=SimpleNamespace(dtype="bfloat16", max_model_len=options.get("max_model_len", 8192)),
             ),
         )
 
