@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from analysis import compact
+from analysis import calibrations, compact
 from analysis.errors import TraceError
 from analysis.recordings import open_study
 from study.errors import StudyError
@@ -37,6 +37,8 @@ def publish(folder: Path, recording: Path, note: str) -> int:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases]))
     write_json(recording / STUDY, without_paths(study.plan))
+    if (folder / calibrations.NAME).exists():
+        write_json(recording / calibrations.NAME, without_paths(read_json(folder / calibrations.NAME)))
     write_json(recording / RECORDING, _provenance([*open_study(recording).records.values()], note))
     return len(cases)
 
