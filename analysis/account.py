@@ -25,13 +25,14 @@ class Account:
     ranks: Mapping[int, Mapping[str, float | None]]
 
 
-def find(trace: Trace) -> Account:
-    """Draw up the accounts of a trace.
+def find(trace: Trace, matched: Matched | None = None) -> Account:
+    """Draw up the accounts of a trace. `matched` is what collectives.match returns for it, for callers that have it.
 
     Parts that need what was not recorded (nodes of graphs, launch calls, all ranks) are None, never guessed.
     """
+    matched = collectives.match(trace) if matched is None else matched
     # One after the other: side by side they would hold twice as much.
-    law, path, matched, waited = _of_gpus(trace)
+    law, path, waited = _of_gpus(trace, matched)
     host, slow = hosts.find(trace)
     return Account(
         trace={
@@ -44,11 +45,10 @@ def find(trace: Trace) -> Account:
     )
 
 
-def _of_gpus(trace: Trace) -> tuple[Law, Mapping[str, float], Matched, pd.DataFrame]:
+def _of_gpus(trace: Trace, matched: Matched) -> tuple[Law, Mapping[str, float], pd.DataFrame]:
     law, gaps = causes.find(trace)
-    matched = collectives.match(trace)
     path = critical_path.typical(critical_path.find(trace, gaps, matched))
-    return law, path, matched, collectives.waits(trace, matched)
+    return law, path, collectives.waits(trace, matched)
 
 
 def rounded(value: Any) -> float | None:

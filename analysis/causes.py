@@ -82,14 +82,14 @@ def label(trace: Trace, law: Law) -> pd.DataFrame:
     would have saved. A gap inside a graph is `graph`; one whose launch the trace does not hold is `unknown`; an
     operation that starts in the very nanosecond, or first of its rank, has the cause `none`.
     """
-    return _labelled(placed.steady(trace), law)
+    return _labelled(trace, placed.steady(trace), law)
 
 
 def find(trace: Trace) -> tuple[Law, pd.DataFrame]:
     """The law of a trace and its labels; sooner than one after the other."""
     steady = placed.steady(trace)
     fitted = _fit(steady)
-    return fitted, _labelled(steady, fitted)
+    return fitted, _labelled(trace, steady, fitted)
 
 
 def _fit(steady: Placed) -> Law:
@@ -125,7 +125,7 @@ def _fit(steady: Placed) -> Law:
     )
 
 
-def _labelled(steady: Placed, law: Law) -> pd.DataFrame:
+def _labelled(trace: Trace, steady: Placed, law: Law) -> pd.DataFrame:
     gap_ns, overlap_ns = np.maximum(steady.from_end_ns, 0), np.maximum(-steady.from_end_ns, 0)
     ready_ns = _ready_ns(steady, law.delta_ns, law.pdl_pairs)
     unknown = steady.api_class < 0
@@ -141,8 +141,7 @@ def _labelled(steady: Placed, law: Law) -> pd.DataFrame:
     exposed_ns[cause != CAUSES.index("launch")] = 0
     return pd.DataFrame(
         {
-            "rank": steady.rank,
-            "iteration": steady.iteration,
+            **{name: trace.operations[name].to_numpy(np.int64)[steady.row] for name in ("rank", "iteration")},
             "start_ns": steady.start_ns,
             "gap_ns": gap_ns,
             "overlap_ns": overlap_ns,
@@ -224,7 +223,7 @@ def _quantiles(values: Floats, times: Ints, shares: tuple[float, ...]) -> list[f
 def _delta_ns(rows: Placed, delta_ns: Mapping[str, float], pdl_pairs: frozenset[tuple[int, int]]) -> Floats:
     """The delta of each operation; 0 where the trace shows none."""
     other = delta_ns.get("other", 0.0)
-    found = np.full(len(rows.rank), other)
+    found = np.full(len(rows.row), other)
     if pdl_pairs:
         dependent = np.array([((before + 1) << 32) + after for before, after in pdl_pairs])
         pair, pairs = pd.factorize(_pairs(rows))

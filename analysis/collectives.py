@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import tables
-from analysis.intervals import Ints, Mask, covered_ns
+from analysis.intervals import Ints, Mask, busy_by_rank, covered_ns
 from analysis.iterations import Trace
 from analysis.tables import Column
 
@@ -118,7 +118,7 @@ def waits(trace: Trace, matched: Matched) -> pd.DataFrame:
     windows = trace.iterations
     length_ns = (windows["end_ns"] - windows["start_ns"]).to_numpy(np.float64)
     wait_ns = _exposed_ns(trace, matched.instances) if matched.disagreement is None else np.full(len(windows), np.nan)
-    useful_ns = covered_ns(trace.operations, windows) - wait_ns
+    useful_ns = covered_ns(trace.busy, windows) - wait_ns
     found = windows[["rank", "iteration"]].assign(
         wait_ms=wait_ns / 1e6, useful_ms=useful_ns / 1e6, idle_plus_wait_ratio=1 - useful_ns / length_ns
     )
@@ -218,9 +218,9 @@ def _exposed_ns(trace: Trace, instances: pd.DataFrame) -> Ints:
         counted = waiting[((waiting["rank"] == rank) & (waiting["stream"] < stream)).to_numpy(bool)]
         working = others[((others["rank"] == rank) & (others["stream"] != stream)).to_numpy(bool)]
         beside = pd.concat([working, counted])
-        exposed[at] += covered_ns(pd.concat([mine, beside]), windows[at])
+        exposed[at] += covered_ns(busy_by_rank(pd.concat([mine, beside])), windows[at])
         if len(beside):
-            exposed[at] -= covered_ns(beside, windows[at])
+            exposed[at] -= covered_ns(busy_by_rank(beside), windows[at])
     return exposed
 
 

@@ -50,7 +50,7 @@ def find(trace: Trace, gaps: pd.DataFrame, matched: Matched) -> pd.DataFrame:
     disagree on their collectives: then no path is known.
     """
     path = segments(trace, matched)
-    spent = pd.concat([path.assign(compute_ns=covered_ns(trace.operations, path)), _idle_ns(path, gaps)], axis=1)
+    spent = pd.concat([path.assign(compute_ns=covered_ns(trace.busy, path)), _idle_ns(path, gaps)], axis=1)
     by_iteration = spent.groupby("iteration")
     found = by_iteration[list(_PARTS.values())].sum().div(1e3).set_axis(list(_PARTS), axis=1)
     wall_us = (by_iteration["end_ns"].last() - by_iteration["start_ns"].first()) / 1e3

@@ -31,7 +31,9 @@ def medians(groups: Ints, count: int, values: Ints) -> Floats:
     if (high - low + 1) * count < 1 << 62:
         # One number holds group and value, and sorting numbers is fast.
         span = high - low + 1
-        ordered = groups * span + (values - low)
+        ordered = groups * span
+        ordered += values
+        ordered -= low
         ordered.sort()
         ordered %= span
         ordered += low

@@ -197,7 +197,7 @@ def _lead_us(trace: Trace) -> grouped.Floats:
     operations, calls = trace.operations, trace.activity.calls
     call = operations["call"].to_numpy(np.int64)
     of_graph = np.append((calls["kind"] == "graph").to_numpy(bool), True)
-    of = np.where(of_graph[call], -1, grouped.among(operations, trace.iterations))
+    of = np.where(of_graph[call], -1, trace.window)
     lead_ns = operations["start_ns"].to_numpy(np.int64) - np.append(calls["end_ns"].to_numpy(np.int64), 0)[call]
     return grouped.medians(of, len(trace.iterations), lead_ns) / 1e3
 

@@ -1,6 +1,6 @@
 """Operations on intervals of time, in integer nanoseconds and without a loop over rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,19 +58,28 @@ def latest_end_before(groups: Ints, ends_ns: Ints) -> tuple[Ints, Mask]:
     return latest[:-1], first
 
 
-def covered_ns(operations: pd.DataFrame, windows: pd.DataFrame) -> Ints:
-    """How much of each window the operations of its rank cover. Both have rank, start_ns and end_ns."""
-    covered = np.zeros(len(windows), np.int64)
+def busy_by_rank(operations: pd.DataFrame) -> Mapping[int, Union]:
+    """When the operations of each rank ran. They have rank, start_ns and end_ns."""
     starts_ns, ends_ns = operations["start_ns"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64)
+    of = operations["rank"].to_numpy(np.int64)
+    of_rank, ranks = rows_by(of), np.flatnonzero(np.bincount(of)).tolist()
+    return dict(
+        zip(
+            ranks,
+            side_by_side(lambda rank: union(starts_ns[of_rank(rank)], ends_ns[of_rank(rank)]), ranks),
+            strict=True,
+        )
+    )
+
+
+def covered_ns(busy: Mapping[int, Union], windows: pd.DataFrame) -> Ints:
+    """How much of each window, with rank, start_ns and end_ns, its rank was busy."""
+    covered = np.zeros(len(windows), np.int64)
     opens_ns, closes_ns = windows["start_ns"].to_numpy(np.int64), windows["end_ns"].to_numpy(np.int64)
-    of_rank, in_rank = (rows_by(rows["rank"].to_numpy(np.int64)) for rows in (operations, windows))
-
-    def cover(rank: int) -> None:
-        mine, at = of_rank(rank), in_rank(rank)
-        merged = union(starts_ns[mine], ends_ns[mine])
-        covered[at] = merged.covered_until(closes_ns[at]) - merged.covered_until(opens_ns[at])
-
-    side_by_side(cover, np.unique(windows["rank"]).tolist())
+    in_rank = rows_by(windows["rank"].to_numpy(np.int64))
+    for rank in np.unique(windows["rank"]).tolist():
+        at = in_rank(rank)
+        covered[at] = busy[rank].covered_until(closes_ns[at]) - busy[rank].covered_until(opens_ns[at])
     return covered
 
 

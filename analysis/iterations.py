@@ -6,19 +6,22 @@ or prefill comes between, nothing returns so regularly: anchors.py then finds th
 steps.py; the iterations are those that decode, of one batch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import anchors, periods, steps, tables
+from analysis import anchors, grouped, periods, steps, tables
 from analysis.anchors import Anchor
 from analysis.errors import TraceError
 from analysis.extract import Activity
-from analysis.intervals import Ints, Mask
+from analysis.intervals import Ints, Mask, Union, busy_by_rank, rows_by
 from analysis.periods import RECORD_MORE
+from analysis.threads import side_by_side
 
 # Profiler start and prefill end within the first four; the first rank to stop ends the capture for all.
 _DROPPED_FIRST, _DROPPED_LAST = 4, 1
@@ -58,6 +61,16 @@ class Trace:
     dropped: int
     why_dropped: str
 
+    @cached_property
+    def window(self) -> Ints:
+        """Which row of `iterations` each operation belongs to, -1 for none."""
+        return grouped.among(self.operations, self.iterations)
+
+    @cached_property
+    def busy(self) -> Mapping[int, Union]:
+        """When each rank ran anything."""
+        return busy_by_rank(self.operations)
+
     def per_iteration(self, values: "pd.Series[Any]", name: str, *, absent: float = 0) -> pd.DataFrame:
         """A column of values indexed by (rank, iteration), one row for every steady iteration of every rank."""
         wanted = pd.MultiIndex.from_frame(self.iterations[["rank", "iteration"]])
@@ -81,13 +94,14 @@ def find(activity: Activity) -> Trace:
     lead = int(activity.ranks["operations"].to_numpy().argmax())
     cut = _cut(activity, lead)
     kinds = steps.classify(activity, lead, cut.bounds[lead])
-    kept, why = _steady(operations, cut.bounds, kinds, activity)
+    number = _step_of(operations, cut.bounds)
+    kept, why = _steady(operations, number, kinds, activity)
     found = _iterations(cut.bounds, kept)
     row = activity.signatures.iloc[_most_often(operations, lead, cut, kept)]
     return Trace(
         activity=activity,
         ranks=activity.ranks,
-        operations=operations.assign(iteration=_iteration_of(operations, cut.bounds, kept)),
+        operations=operations.assign(iteration=np.where(np.append(kept, False)[number - 1], number, -1)),
         iterations=tables.conform(found, tables.ITERATIONS, "iterations"),
         steps=tables.conform(kinds.assign(kept=kept, why=why), steps.STEPS, "steps"),
         anchor=f"{row['name']} {row['grid']} {row['block']}".strip(),
@@ -143,9 +157,11 @@ def _other_steps(bounds: Ints, ends: Ints) -> bool:
 
 
 def _regular(activity: Activity, lead: int) -> _Cut:
-    stream = periods.busiest(activity.operations)
-    mine = stream[stream["rank"] == lead]
-    lag, match = periods.period(mine["signature"].to_numpy(np.int64), periods.largest_graph(mine), activity)
+    rows = periods.busiest(activity.operations)
+    stream = activity.operations[["rank", "signature", "start_ns", "end_ns"]].iloc[rows].reset_index(drop=True)
+    of_lead = (stream["rank"] == lead).to_numpy(bool)
+    least = periods.largest_graph(activity.operations[["graph_node", "call"]].iloc[rows[of_lead]])
+    lag, match = periods.period(stream["signature"].to_numpy(np.int64)[of_lead], least, activity)
     signatures = np.array([periods.anchor(stream, lead, lag, activity)])
     ends = stream[stream["signature"] == signatures[0]].groupby("rank")["end_ns"].apply(np.array)
     return _Cut(bounds=_aligned(ends, activity), signatures=signatures, period_operations=lag, match_ratio=match)
@@ -196,18 +212,18 @@ def _nearest(times: Ints, reference: Ints) -> Ints:
 
 
 def _steady(
-    operations: pd.DataFrame, bounds: Ints, kinds: pd.DataFrame, activity: Activity
+    operations: pd.DataFrame, number: Ints, kinds: pd.DataFrame, activity: Activity
 ) -> tuple[Mask, "npt.NDArray[np.object_]"]:
     """Which intervals between bounds are kept, and of each other one the key of steps.REASONS."""
     why = steps.alike(kinds, first=_DROPPED_FIRST, last=_DROPPED_LAST)
     kept = why == ""
     if not kept.any():
         raise TraceError(_nothing_kept(kinds, why, activity))
-    number = _iteration_of(operations, bounds, np.ones(len(kept), dtype=bool))
     like = kept.copy()
+    of_rank = rows_by(operations["rank"].to_numpy(np.int64))
     for rank in activity.ranks["rank"]:
-        mine = ((operations["rank"] == rank) & (number > 0)).to_numpy(bool)
-        counts = periods.tally(number[mine] - 1, operations["signature"].to_numpy(np.int64)[mine], len(kept))
+        step, signature = number[of_rank(rank)], operations["signature"].to_numpy(np.int64)[of_rank(rank)]
+        counts = periods.tally(step[step > 0] - 1, signature[step > 0], len(kept))
         usual = np.median(counts[kept], axis=0)
         unusual = np.abs(counts - usual).sum(axis=1) / (counts + usual).sum(axis=1)
         like &= unusual <= _UNUSUAL
@@ -237,14 +253,17 @@ def _why_dropped(why: "npt.NDArray[np.object_]") -> str:
     return ", ".join([_WHY_DROPPED, *odd])
 
 
-def _iteration_of(operations: pd.DataFrame, bounds: Ints, kept: Mask) -> Ints:
-    """The iteration in which each operation ends, -1 where that is none of the kept."""
-    number = np.full(len(operations), -1, np.int64)
-    numbers = np.concatenate(([-1], np.where(kept, np.arange(1, len(kept) + 1), -1), [-1]))
-    of_rank, ends = operations["rank"].to_numpy(np.int64), operations["end_ns"].to_numpy(np.int64)
-    for rank, times in enumerate(bounds):
-        mine = of_rank == rank
-        number[mine] = numbers[np.searchsorted(times, ends[mine], side="left")]
+def _step_of(operations: pd.DataFrame, bounds: Ints) -> Ints:
+    """The number, from 1, of the step in which each operation ends; 0 before the first bound and after the last."""
+    of_rank, ends = rows_by(operations["rank"].to_numpy(np.int64)), operations["end_ns"].to_numpy(np.int64)
+    number = np.zeros(len(operations), np.int64)
+
+    def find(rank: int) -> None:
+        mine = np.searchsorted(bounds[rank], ends[of_rank(rank)], side="left")
+        mine[mine == bounds.shape[1]] = 0
+        number[of_rank(rank)] = mine
+
+    side_by_side(find, range(len(bounds)))
     return number
 
 

@@ -18,20 +18,20 @@ _ANCHOR_REGULARITY = 0.8
 RECORD_MORE = "record at least 64 decode steps of one batch in one capture window"
 
 
-def busiest(operations: pd.DataFrame) -> pd.DataFrame:
-    """The operations of each rank's stream with most of them, in order of start."""
+def busiest(operations: pd.DataFrame) -> Ints:
+    """The rows of the operations of each rank's stream with most of them."""
     of, streams = pd.factorize(operations["stream"].to_numpy(np.int64), sort=True)
-    of += operations["rank"].to_numpy(np.int64) * len(streams)
     ranks = operations["rank"].to_numpy(np.int64)
+    of += ranks * len(streams)
     counts = np.bincount(of, minlength=(int(ranks.max()) + 1) * len(streams)).reshape(-1, len(streams))
-    busiest = counts.argmax(axis=1) + np.arange(len(counts)) * len(streams)
-    wanted = ["rank", "signature", "start_ns", "end_ns", "graph_node", "call"]
-    return operations[wanted].iloc[np.flatnonzero(of == busiest[ranks])].reset_index(drop=True)
+    wanted = np.zeros(counts.size, dtype=bool)
+    wanted[counts.argmax(axis=1) + np.arange(len(counts)) * len(streams)] = True
+    return np.flatnonzero(wanted[of])
 
 
-def largest_graph(stream: pd.DataFrame) -> int:
+def largest_graph(operations: pd.DataFrame) -> int:
     """The most operations of one graph launch: no step is shorter."""
-    nodes = stream.loc[(stream["graph_node"] >= 0) & (stream["call"] >= 0), "call"].to_numpy(np.int64)
+    nodes = operations.loc[(operations["graph_node"] >= 0) & (operations["call"] >= 0), "call"].to_numpy(np.int64)
     return int(np.unique(nodes, return_counts=True)[1].max()) if len(nodes) else 1
 
 
@@ -88,23 +88,29 @@ def _alike(tokens: Ints, token: int) -> float:
 
 
 def tally(row: Ints, what: Ints, rows: int) -> Ints:
-    """How often each of the things occurs in each row."""
-    codes, distinct = pd.factorize(what)
-    return np.bincount(row * len(distinct) + codes, minlength=rows * len(distinct)).reshape(rows, len(distinct))
+    """How often each of the things, which are numbers from 0, occurs in each row; a column for each that does."""
+    times = np.bincount(what)
+    distinct = np.flatnonzero(times)
+    column = np.cumsum(times > 0) - 1
+    counts = np.bincount(row * len(distinct) + column[what], minlength=rows * len(distinct))
+    return counts.reshape(rows, len(distinct))
 
 
 def anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int:
     """The signature that occurs once per period on every rank and is followed by the largest bubble."""
-    of_rank, signature = (stream[name].to_numpy(np.int64) for name in ("rank", "signature"))
     kinds = len(activity.signatures)
-    group, groups = of_rank * kinds + signature, len(activity.ranks) * kinds
-    order = np.argsort(group.astype(np.int32), kind="stable")
-    returns = (np.diff(group[order]) == 0) & (np.diff(order) == lag)
+    group, groups = _groups(stream, kinds), len(activity.ranks) * kinds
+    times = grouped.counts(group, groups)
+    # What returns so regularly has no time to run more often.
+    seldom = times * _ANCHOR_REGULARITY * lag <= len(stream) + lag
+    at = np.flatnonzero(seldom[group])
+    at = at[np.argsort(group[at], kind="stable")]
+    returns = (np.diff(group[at]) == 0) & (np.diff(at) == lag)
     facts = pd.DataFrame(
         {
-            "times": grouped.counts(group, groups),
-            "regular": grouped.counts(group[order[1:]][returns], groups),
-            "bubble_ns": grouped.medians(group, groups, _bubbles(of_rank, stream)),
+            "times": times,
+            "regular": grouped.counts(group[at[1:]][returns], groups),
+            "bubble_ns": grouped.medians(group[at], groups, _bubbles(stream)[at]),
         },
         index=pd.MultiIndex.from_product([range(len(activity.ranks)), range(kinds)], names=["rank", "signature"]),
     )
@@ -122,8 +128,16 @@ def anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int
     return int(common.sort_values(["spread", "bubble_ns"], ascending=[True, False]).index[0])
 
 
-def _bubbles(of_rank: Ints, stream: pd.DataFrame) -> Ints:
+def _groups(stream: pd.DataFrame, kinds: int) -> Ints:
+    """One number for the rank and the signature of each operation."""
+    found: Ints = stream["rank"].to_numpy(np.int64) * kinds
+    found += stream["signature"].to_numpy(np.int64)
+    return found
+
+
+def _bubbles(stream: pd.DataFrame) -> Ints:
     """How long the stream stood idle after each operation."""
-    latest, first = latest_end_before(of_rank, stream["end_ns"].to_numpy(np.int64))
-    idle = np.where(first, 0, np.maximum(stream["start_ns"].to_numpy(np.int64) - latest, 0))
-    return np.concatenate((idle[1:], np.zeros(1, np.int64)))
+    latest, first = latest_end_before(stream["rank"].to_numpy(np.int64), stream["end_ns"].to_numpy(np.int64))
+    idle = stream["start_ns"].to_numpy(np.int64) - latest
+    idle[first] = 0
+    return np.append(np.maximum(idle[1:], 0), 0)

@@ -25,8 +25,6 @@ class Placed:
 
     row: Ints
     """Which row of `trace.operations` it is."""
-    rank: Ints
-    iteration: Ints
     start_ns: Ints
     previous_end_ns: Ints
     """The latest end of all earlier operations of the rank; NEVER for the first."""
@@ -58,7 +56,7 @@ def steady(trace: Trace) -> Placed:
     columns = {str(name): operations[name].to_numpy() for name in operations.columns}
     row = np.flatnonzero(columns["iteration"] >= 0)
     later_node = (columns["graph_node"] >= 0) & (columns["call"] >= 0) & ~columns["first_of_call"]
-    wanted = ("rank", "iteration", "start_ns", "latest_end_ns", "signature", "call")
+    wanted = ("start_ns", "latest_end_ns", "signature", "call")
     of = dict(zip(wanted, side_by_side(lambda name: columns[name][row], wanted), strict=True))
     first = of["latest_end_ns"] == NEVER
     before = columns["signature"][row - 1]
@@ -67,8 +65,6 @@ def steady(trace: Trace) -> Placed:
     started, returned = (calls[side].to_numpy(np.int64) for side in ("start_ns", "end_ns"))
     return Placed(
         row=row,
-        rank=of["rank"],
-        iteration=of["iteration"],
         start_ns=of["start_ns"],
         previous_end_ns=of["latest_end_ns"],
         from_end_ns=np.where(first, 0, of["start_ns"] - of["latest_end_ns"]),

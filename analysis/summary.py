@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, cross_check, extract, fitness, iterations, kernels, stationarity, steps
+from analysis import account, collectives, cross_check, extract, fitness, iterations, kernels, stationarity, steps
 from analysis.account import rounded
+from analysis.collectives import Matched
 from analysis.iterations import Trace
 from analysis.measure import measure
 from analysis.metrics import gap_us
+from analysis.threads import both
 
 
 def summarise(path: Path, name: str | None = None) -> dict[str, Any]:
@@ -27,9 +29,9 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
     capture held, `stationarity` and `cross_check` whether the iteration time can be trusted. What analysis.account
     finds stands beside: `critical_path_us`, `launch_law`, `collectives`, `slow_sites`, and per rank what it did.
     """
-    samples = measure(trace)
-    wide = samples.pivot(index=["rank", "iteration"], columns="quantity", values="value")
-    accounts, found = account.find(trace), gaps(trace)
+    matched, wide = collectives.match(trace), _wide(trace)
+    accounts = account.find(trace, matched)
+    found, groups = both(lambda: gaps(trace), lambda: _kernels(trace, matched))
     per_step = wide["iter_ms"].groupby("iteration").median()
     settled = stationarity.find(per_step.to_numpy(np.float64), per_step.index.to_numpy(np.int64))
     return {
@@ -49,7 +51,7 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "unjoined_operations": int((trace.operations["call"] < 0).sum()),
         "iter_ms": _spread(per_step),
         **accounts.trace,
-        "kernels": _kernels(trace),
+        "kernels": groups,
         "fitness": fitness.check(trace, accounts).to_json(),
         "ranks": [
             {**_rank(row, wide.loc[[row.rank]], found, trace), **accounts.ranks[int(str(row.rank))]}
@@ -70,9 +72,14 @@ def stem(path: Path) -> str:
     return path.name.removesuffix(".xz").removesuffix(".sqlite")
 
 
-def _kernels(trace: Trace) -> list[dict[str, Any]]:
+def _wide(trace: Trace) -> pd.DataFrame:
+    """A row an iteration of a rank, a column a quantity."""
+    return measure(trace).pivot(index=["rank", "iteration"], columns="quantity", values="value")
+
+
+def _kernels(trace: Trace, matched: Matched) -> list[dict[str, Any]]:
     """What each group of kernels takes in an iteration: group, per_iteration, us_per_iteration."""
-    found = kernels.by_group(kernels.table(trace))
+    found = kernels.by_group(kernels.table(trace, matched))
     return [
         {"group": str(group), "per_iteration": rounded(count), "us_per_iteration": rounded(us)}
         for group, count, us in zip(found["group"], found["per_iteration"], found["us_per_iteration"], strict=True)

@@ -12,5 +12,5 @@ from analysis.iterations import Trace
 
 def measure(trace: Trace) -> pd.DataFrame:
     """The covered part of each iteration. Returns rank, iteration, busy_ms."""
-    busy_ns = covered_ns(trace.operations, trace.iterations)
+    busy_ns = covered_ns(trace.busy, trace.iterations)
     return trace.iterations[["rank", "iteration"]].assign(busy_ms=busy_ns / 1e6)

@@ -15,7 +15,7 @@ from analysis.iterations import Trace
 def measure(trace: Trace) -> pd.DataFrame:
     """The median gap of each iteration, overlaps left aside. Returns rank, iteration, gap_us (NaN without a gap)."""
     windows, gap_ns = trace.iterations, _gap_ns(trace)
-    of = np.where(gap_ns >= 0, grouped.among(trace.operations, windows), -1)
+    of = np.where(gap_ns >= 0, trace.window, -1)
     return windows[["rank", "iteration"]].assign(gap_us=grouped.medians(of, len(windows), gap_ns) / 1e3)
 
 

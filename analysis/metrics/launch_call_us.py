@@ -12,6 +12,6 @@ def measure(trace: Trace) -> pd.DataFrame:
     windows, operations, calls = trace.iterations, trace.operations, trace.activity.calls
     took_ns = calls["end_ns"].to_numpy(np.int64) - calls["start_ns"].to_numpy(np.int64)
     first = operations["first_of_call"].to_numpy(bool)
-    of = grouped.among(operations, windows)[first]
+    of = trace.window[first]
     spent_ns = grouped.sums(of, len(windows), took_ns[operations["call"].to_numpy(np.int64)[first]])
     return windows[["rank", "iteration"]].assign(launch_call_us=spent_ns / 1e3)

@@ -10,5 +10,5 @@ from analysis.iterations import Trace
 def measure(trace: Trace) -> pd.DataFrame:
     """The launch calls of each iteration, copies and memsets included. Returns rank, iteration, launches."""
     windows, operations = trace.iterations, trace.operations
-    of = np.where(operations["first_of_call"], grouped.among(operations, windows), -1)
+    of = np.where(operations["first_of_call"], trace.window, -1)
     return windows[["rank", "iteration"]].assign(launches=grouped.counts(of, len(windows)))

@@ -9,5 +9,5 @@ from analysis.iterations import Trace
 def measure(trace: Trace) -> pd.DataFrame:
     """The operations of each iteration. Returns rank, iteration, operations."""
     windows = trace.iterations
-    ran = grouped.counts(grouped.among(trace.operations, windows), len(windows))
+    ran = grouped.counts(trace.window, len(windows))
     return windows[["rank", "iteration"]].assign(operations=ran)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import extract, iterations, measure
-from analysis.intervals import covered_ns, latest_end_before, union
+from analysis.intervals import busy_by_rank, covered_ns, latest_end_before, union
 from analysis.iterations import Trace
 from analysis.metrics import gap_us
 from tests import traces
@@ -174,14 +174,18 @@ def test_covered_time_is_what_counting_nanoseconds_gives() -> None:
         ran[start:end] = True
     windows = pd.DataFrame({"rank": 0, "start_ns": [0, 100, 350], "end_ns": [100, 350, 1000]})
     operations = pd.DataFrame({"rank": 0, "start_ns": starts, "end_ns": ends})
-    assert covered_ns(operations, windows).tolist() == [ran[:100].sum(), ran[100:350].sum(), ran[350:].sum()]
+    assert covered_ns(busy_by_rank(operations), windows).tolist() == [
+        ran[:100].sum(),
+        ran[100:350].sum(),
+        ran[350:].sum(),
+    ]
 
 
 def test_a_window_in_which_nothing_ran_is_idle_and_no_window_is_nothing() -> None:
     operations = pd.DataFrame({"rank": [0, 0], "start_ns": [10, 50], "end_ns": [20, 60]})
     windows = pd.DataFrame({"rank": [0, 0, 0, 0], "start_ns": [20, 0, 60, 15], "end_ns": [50, 10, 99, 15]})
-    assert covered_ns(operations, windows).tolist() == [0, 0, 0, 0]
-    assert covered_ns(operations, windows.iloc[:0]).tolist() == []
+    assert covered_ns(busy_by_rank(operations), windows).tolist() == [0, 0, 0, 0]
+    assert covered_ns(busy_by_rank(operations), windows.iloc[:0]).tolist() == []
 
 
 def test_the_latest_end_is_of_earlier_rows_of_the_same_group() -> None:
