@@ -32,7 +32,7 @@ def _asked(case: Case) -> Iterator[tuple[str, Any]]:
     yield "tp", case.tp
     yield "pp", case.pp
     yield "dp", case.dp
-    if case.settings == "pinned":
+    if case.settings != "as-shipped":
         yield "sequences", case.sequences
         if case.graphs == "on":
             yield "captured", case.captured_batches

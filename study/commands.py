@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from launch import nsys
@@ -17,11 +17,12 @@ DRIVER = Path("launch/drivers/decode.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What a study runs with: an interpreter an engine, nsys, and how long silence may last (seconds)."""
+    """What a study runs with: an interpreter and a version an engine, nsys, how long silence may last (seconds)."""
 
     pythons: Mapping[str, str]
     nsys: str
     timeout_s: float
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,9 @@ class Command:
 def run(case: Case, *, tools: Tools, model: Model, folder: Path, gpus: Sequence[int], go: Path | None) -> Command:
     """The command that runs a case in `folder` on the GPUs named; `go` holds the measurement back until it exists."""
     checkpoint = case.checkpoint or os.path.relpath(config_path(case.model).parent)
-    options = ENGINES[case.engine].options(case, checkpoint)
+    engine = ENGINES[case.engine]
+    version = tools.versions.get(case.engine, engine.VERSIONS.newest)
+    options = engine.options(case, checkpoint, version)
     driver = [
         tools.pythons[case.engine],
         os.path.relpath(Path(__file__).parents[1] / DRIVER),
@@ -55,7 +58,7 @@ def run(case: Case, *, tools: Tools, model: Model, folder: Path, gpus: Sequence[
         *("--events", str(folder / "events.jsonl")),
         *(("--go", str(go)) if go else ()),
     ]
-    env = {**ENGINES[case.engine].ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
+    env = {**engine.environment(case, version), "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
     if not traced(case):
         return Command(argv=tuple(driver), env=env)
     wrapped = nsys.profile(

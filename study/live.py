@@ -15,8 +15,11 @@ from study.spec import Case, Spec
 
 def tools(spec: Spec, nsys_path: Path | None) -> Tools:
     """The programs a study runs with, whether they are there or not."""
+    pythons = {engine: _python(spec, engine) for engine in spec.engines}
+    found = {engine: host.engine_versions(python, engine) for engine, python in pythons.items()}
     return Tools(
-        pythons={engine: _python(spec, engine) for engine in spec.engines},
+        pythons=pythons,
+        versions={engine: versions[engine] for engine, versions in found.items() if versions},
         nsys=str(nsys_path or install.nsys_path() or "nsys"),
         timeout_s=spec.timeout_s,
     )

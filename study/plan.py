@@ -49,15 +49,19 @@ class Plan:
     gpu_count: int
 
 
-def plan(spec: Spec, gpu: Gpu, gpu_count: int) -> Plan:
-    """Decide every engine x model x layout x switches of the study for a host. Raises StudyError for unknown models."""
+def plan(spec: Spec, gpu: Gpu, gpu_count: int, versions: Mapping[str, str] | None = None) -> Plan:
+    """Decide every engine x model x layout x switches of the study for a host, whose engines have these versions.
+
+    An engine without a version is taken for the newest that is known. Raises StudyError for an unknown model.
+    """
     skips: list[Skip] = []
     runnable: list[tuple[Place, Side]] = []
     for place in spec.located:
         model = models.load(place.model)
         reason = obstacle(spec, model, place.layout, gpu, gpu_count)
         for side in sides(spec):
-            if why := reason or refusal(side, place.layout, model):
+            refused = reason or refusal(side, place.layout, model, versions or {})
+            if why := refused or unheld(spec, side, place, gpu):
                 skips.append(Skip(model=place.model, layout=place.layout, reason=why, **asdict(side)))
             else:
                 runnable.append((place, side))
@@ -83,12 +87,22 @@ def sides(spec: Spec) -> list[Side]:
     ]
 
 
-def refusal(side: Side, layout: Layout, model: Model) -> str | None:
+def refusal(side: Side, layout: Layout, model: Model, versions: Mapping[str, str]) -> str | None:
     """Why an engine cannot set its switches or split a model so, or None; nothing is translated silently."""
     engine = ENGINES[side.engine]
+    version = versions.get(side.engine, engine.VERSIONS.newest)
+    outdated: str | None = engine.refused_version(version, graphs=side.graphs, settings=side.settings)
     refused: Mapping[str, str] = engine.REFUSED
     unsplit: str | None = engine.refused_layout(layout, experts=model.experts)
-    return refused.get(side.compile) or unsplit
+    return outdated or refused.get(side.compile) or unsplit
+
+
+def unheld(spec: Spec, side: Side, place: Place, gpu: Gpu) -> str | None:
+    """Why the KV tokens that a fair case asks for do not fit, or None."""
+    if side.settings != "fair":
+        return None
+    most = max(_case(spec, place, side, tracing, 1).kv_capacity_tokens for tracing in spec.tracing)
+    return shortfall(models.load(place.model), gpu, place.layout, most)
 
 
 def obstacle(spec: Spec, model: Model, layout: Layout, gpu: Gpu, gpu_count: int) -> str | None:
@@ -158,6 +172,7 @@ def _case(spec: Spec, place: Place, side: Side, tracing: str, repeat: int) -> Ca
         dp=place.layout.dp,
         dp_attention=place.layout.dp_attention,
         captured=spec.captured,
+        kv_tokens=spec.kv_tokens,
         tracing=tracing,
         repeat=repeat,
         batches=() if spec.workload == "serve" else spec.batches_of(tracing),

@@ -13,8 +13,9 @@ ENGINES = ("vllm", "sglang")
 GRAPHS = ("on", "off")
 # "engine": as the engine's own graph switch has it, which in vLLM moves torch.compile along.
 COMPILE = ("engine", "on", "off")
-# "pinned": what graphs or the card would move is set alike; "as-shipped": what the engine makes of its switch alone.
-SETTINGS = ("pinned", "as-shipped")
+# "pinned": the share of memory, sequences and tokens are set alike; "fair": so is all else that graphs, the card or the
+# version would move (KV tokens, kernels of attention and all-reduce ...); "as-shipped": the engine's switch alone.
+SETTINGS = ("pinned", "fair", "as-shipped")
 WORKLOADS = ("decode", "serve")
 TRACING = ("off", "graph", "node")
 
@@ -74,7 +75,12 @@ class Spec:
     )
     settings: tuple[str, ...] = field(
         default=("pinned",),
-        metadata=_rule("pinned: what graphs or the card would move is set alike; as-shipped", words=lambda: SETTINGS),
+        metadata=_rule(
+            "pinned: memory shares alike; fair: kernels and KV tokens too; as-shipped", words=lambda: SETTINGS
+        ),
+    )
+    kv_tokens: int | None = field(
+        default=None, metadata=_rule("KV-cache tokens of fair cases (default: what the sequences need)", minimum=1)
     )
     workload: str = field(
         default="decode",
@@ -209,6 +215,7 @@ class Case:
     dp_attention: bool = False
     settings: str = "pinned"
     serving: "Serving | None" = None
+    kv_tokens: int | None = None
 
     @property
     def layout(self) -> Layout:
@@ -219,6 +226,12 @@ class Case:
     def sequences(self) -> int:
         """How many sequences may run at once."""
         return self.serving.sequences if self.serving else max(SEQUENCES_LEAST, *self.batches)
+
+    @property
+    def kv_capacity_tokens(self) -> int:
+        """KV-cache tokens of a fair case: those asked for, or room for all that run and for the longest sequence."""
+        most = self.serving.sequences if self.serving else max(self.batches)
+        return self.kv_tokens or max(most * _rounded(self.context_tokens), _rounded(max(4096, self.context_tokens)))
 
     @property
     def captured_batches(self) -> tuple[int, ...]:
@@ -241,6 +254,11 @@ class Case:
         family = ("" if self.settings == "pinned" else f"_{self.settings}") + ("_serve" if self.serving else "")
         where = f"{self.model}_{self.engine}_{self.layout.label}"
         return f"{where}_{switches}{family}_trace-{self.tracing}_r{self.repeat}"
+
+
+def _rounded(tokens: int) -> int:
+    # An engine gives a sequence whole blocks.
+    return -(-tokens // 16) * 16
 
 
 def usual_sizes(most: int) -> tuple[int, ...]:

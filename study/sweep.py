@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.errors import TraceError
 from launch import host
+from launch.engines import ENGINES
 from study import commands, gpus, live, models, plan_view, replay
 from study.commands import Tools
 from study.errors import StudyError
@@ -54,7 +55,8 @@ def _sweep(options: Options, console: Console) -> int:
     tools = live.tools(options.spec, options.nsys)
     if options.dry_run:
         gpu, count = _gpu(options)
-        planned = plan(options.spec, gpu, count)
+        planned = plan(options.spec, gpu, count, tools.versions)
+        _doubts(tools, console)
         plan_view.render(planned, partial(_shell_lines, tools=tools, folder=StudyFolder(options.spec.out)))
         return OK
     missing = () if options.replay else live.missing(options.spec, tools)
@@ -78,7 +80,8 @@ def _replay(options: Options, console: Console) -> int:
 def _run(options: Options, tools: Tools, console: Console) -> int:
     live.check_checkpoint(options.spec)
     gpu, count = _gpu(options, must_be_here=True)
-    planned = plan(options.spec, gpu, count)
+    planned = plan(options.spec, gpu, count, tools.versions)
+    _doubts(tools, console)
     for skip in planned.skips:
         label = f"skipped {skip.model} {skip.engine} {skip.layout.label} graphs {skip.graphs}: {skip.reason}"
         console.print(label, soft_wrap=True, **PLAIN)
@@ -100,6 +103,12 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
     if bad:
         print(f"{len(bad)} of {len(outcomes)} cases are not ok: {', '.join(bad)}", file=sys.stderr)
     return SOME_FAILED if bad else OK
+
+
+def _doubts(tools: Tools, console: Console) -> None:
+    for engine, version in tools.versions.items():
+        if doubt := ENGINES[engine].VERSIONS.doubt(version):
+            console.print(f"{doubt}; the cases say whether it did as asked", soft_wrap=True, **PLAIN)
 
 
 def _runner(folder: StudyFolder, tools: Tools, cases: Sequence[Case], progress: Progress) -> Runner:

@@ -45,7 +45,7 @@ class Engine:
             "capture_sizes": None if decode == "disabled" else _decode(state, info, "bs"),
             "tp": _attention_tp(info),
             "pp": info.get("pp_size"),
-            "dp": info.get("dp_size"),
+            "dp": _replicas(info),
             "max_running_requests": info.get("max_running_requests"),
             "context_length": info.get("context_length"),
             "memory_ratio": info.get("mem_fraction_static"),
@@ -70,13 +70,22 @@ def _decode(state: dict[str, Any], info: dict[str, Any], what: str) -> Any:
         found = decode.get(what) if isinstance(decode, dict) else getattr(decode, what, None)
         if found is not None:
             return found
-    return None
+    if "cuda_graph_config" in info:
+        return None
+    # Before 0.5.14 one switch and one list were those of decode.
+    backend = {True: "disabled", False: "full"}.get(info.get("disable_cuda_graph"))
+    return backend if what == "backend" else info.get("cuda_graph_bs")
+
+
+def _replicas(info: dict[str, Any]) -> int | None:
+    """Replicas, of the whole model or of its attention, which from 0.5.22 on has a number of its own."""
+    return max(info["dp_size"], info.get("attn_dp_size") or 1) if info.get("dp_size") else None
 
 
 def _attention_tp(info: dict[str, Any]) -> int | None:
     """GPUs that share a replica's attention: with DP attention tp_size counts those of all replicas."""
     tp = info.get("tp_size")
-    return tp // info["dp_size"] if tp and info.get("enable_dp_attention") else tp
+    return tp // (_replicas(info) or 1) if tp and info.get("enable_dp_attention") else tp
 
 
 def _negated(value: bool | None) -> bool | None:

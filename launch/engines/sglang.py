@@ -1,13 +1,28 @@
 """SGLang's engine. The switch is the decode graph alone; prefill runs without graphs in both modes.
 
-As shipped, its one switch for all graphs is what graphs off means.
+As shipped, its one switch for all graphs is what graphs off means. Names are those of the newest version; EARLIER says
+what they were before.
 """
 
 import re
 from typing import Any
 
+from launch.engines.versions import Known, before, spelled
 from study.layouts import Layout
 from study.spec import MEMORY_UTILISATION, Case
+
+VERSIONS = Known(engine="SGLang", oldest="0.5.11", newest="0.5.23")
+# Until then decode had graphs and prefill had pieces, each with names of its own; --disable-cuda-graph meant decode.
+PER_PHASE = "0.5.14"
+EARLIER = {
+    PER_PHASE: {
+        "disable_prefill_cuda_graph": "disable_piecewise_cuda_graph",
+        "disable_decode_cuda_graph": "disable_cuda_graph",
+        "cuda_graph_bs_decode": "cuda_graph_bs",
+    }
+}
+# From then on DP attention is one number; the pair of flags before it is deprecated.
+ATTENTION_WIDTH = "0.5.22"
 
 _NEVER_COMPILED = (
     "SGLang compiles nothing unless asked (--enable-torch-compile, which this study does not run), so compile "
@@ -16,7 +31,8 @@ _NEVER_COMPILED = (
 REFUSED = {"on": _NEVER_COMPILED, "off": _NEVER_COMPILED}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 
-_CAPTURED = re.compile(r"CUDA graph end\. elapsed=([\d.]+) s, mem usage=(-?[\d.]+) GB")
+# Before 0.5.14: "Capture cuda graph end. Time elapsed: 3.00 s. mem usage=0.10 GB."
+_CAPTURED = re.compile(r"(?i:CUDA graph end)\. (?:elapsed=|Time elapsed: )([\d.]+) s[.,] mem usage=(-?[\d.]+) GB")
 
 
 def refused_layout(layout: Layout, *, experts: int) -> str | None:
@@ -24,9 +40,23 @@ def refused_layout(layout: Layout, *, experts: int) -> str | None:
     return None
 
 
-def options(case: Case, model_path: str) -> dict[str, Any]:
+def refused_version(version: str, *, graphs: str, settings: str) -> str | None:
+    """Why a version of SGLang cannot set its switches so, or None."""
+    if settings == "as-shipped" and graphs == "off" and before(version, PER_PHASE):
+        what = "turns off the graphs of decode and leaves those of prefill on"
+        return f"--disable-cuda-graph of SGLang {version} {what}: use {PER_PHASE} or later, or another of settings"
+    return VERSIONS.refusal(version)
+
+
+def environment(case: Case, version: str = VERSIONS.newest) -> dict[str, str]:
+    """The variables that are set for a case."""
+    return ENVIRONMENT
+
+
+def options(case: Case, model_path: str, version: str = VERSIONS.newest) -> dict[str, Any]:
     """Keyword arguments of `sglang.Engine` for a case; pinned: with what the graph switch would move held in place."""
-    common = {"model_path": model_path, **_layout(case.layout), "random_seed": case.seed, "log_level": "info"}
+    layout = _layout(case.layout, version)
+    common = {"model_path": model_path, **layout, "random_seed": case.seed, "log_level": "info"}
     if case.settings == "as-shipped":
         return {**common, **_weights(case), **({"disable_cuda_graph": True} if case.graphs == "off" else {})}
     pinned = {
@@ -39,14 +69,28 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
         "skip_server_warmup": True,
         "disable_prefill_cuda_graph": True,
     }
-    return {**common, **pinned, **_weights(case), **_graphs(case)}
+    level = _level(case) if case.settings == "fair" else {}
+    return spelled({**common, **pinned, **level, **_weights(case), **_graphs(case)}, version, EARLIER)
 
 
-def _layout(layout: Layout) -> dict[str, Any]:
+def _level(case: Case) -> dict[str, Any]:
+    """What the card or the version would choose: KV tokens, attention kernels, all-reduce, overlapped scheduling."""
+    return {
+        "max_total_tokens": case.kv_capacity_tokens,
+        "attention_backend": "fa3",
+        "disable_custom_all_reduce": True,
+        "enforce_disable_flashinfer_allreduce_fusion": True,
+        "disable_overlap_schedule": case.pp > 1,
+    }
+
+
+def _layout(layout: Layout, version: str) -> dict[str, Any]:
     stages = {"pp_size": layout.pp} if layout.pp > 1 else {}
     if layout.dp_attention:
         # Here tp_size counts the GPUs of all replicas, over which the experts are split.
-        return {"tp_size": layout.tp * layout.dp, "dp_size": layout.dp, "enable_dp_attention": True, **stages}
+        pair = {"dp_size": layout.dp, "enable_dp_attention": True}
+        width = pair if before(version, ATTENTION_WIDTH) else {"attn_dp_size": layout.dp}
+        return {"tp_size": layout.tp * layout.dp, **width, **stages}
     return {"tp_size": layout.tp, **stages, **({"dp_size": layout.dp} if layout.dp > 1 else {})}
 
 

@@ -8,8 +8,14 @@ graphs are those of whole decode steps.
 import re
 from typing import Any
 
+from launch.engines.versions import Known, before
 from study.layouts import Layout
 from study.spec import MEMORY_UTILISATION, Case
+
+VERSIONS = Known(engine="vLLM", oldest="0.20.0", newest="0.33.0")
+# From then on the second model runner is the default of the models studied here.
+SECOND_RUNNER = "0.23.0"
+BLOCK_TOKENS = 16
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
 REFUSED: dict[str, str] = {}
@@ -26,7 +32,25 @@ def refused_layout(layout: Layout, *, experts: int) -> str | None:
     return None
 
 
-def options(case: Case, model_path: str) -> dict[str, Any]:
+def refused_version(version: str, *, graphs: str, settings: str) -> str | None:
+    """Why a version of vLLM cannot set its switches so, or None."""
+    return VERSIONS.refusal(version)
+
+
+def environment(case: Case, version: str = VERSIONS.newest) -> dict[str, str]:
+    """The variables that are set for a case; fair: the model runner, and the all-reduce that has no flag."""
+    if case.settings != "fair":
+        return ENVIRONMENT
+    return {
+        **ENVIRONMENT,
+        "VLLM_USE_V2_MODEL_RUNNER": "0" if before(version, SECOND_RUNNER) else "1",
+        "VLLM_ALLREDUCE_USE_SYMM_MEM": "0",
+        # On by default from 0.29 on.
+        "VLLM_ALLREDUCE_USE_FLASHINFER": "0",
+    }
+
+
+def options(case: Case, model_path: str, version: str = VERSIONS.newest) -> dict[str, Any]:
     """Keyword arguments of `vllm.LLM` for a case; pinned: with what the graph switch would move held in place."""
     common = {
         "model": model_path,
@@ -44,7 +68,20 @@ def options(case: Case, model_path: str) -> dict[str, Any]:
         "gpu_memory_utilization": MEMORY_UTILISATION,
         "enable_prefix_caching": False,
     }
-    return {**common, **pinned, **_weights(case), **_graphs(case)}
+    level = _level(case) if case.settings == "fair" else {}
+    return {**common, **pinned, **level, **_weights(case), **_graphs(case)}
+
+
+def _level(case: Case) -> dict[str, Any]:
+    """What the card or the version would choose: KV tokens, attention kernels, all-reduce, overlapped scheduling."""
+    return {
+        "block_size": BLOCK_TOKENS,
+        # One block is kept for padding and holds no token.
+        "num_gpu_blocks_override": -(-case.kv_capacity_tokens // BLOCK_TOKENS) + 1,
+        "attention_backend": "FLASH_ATTN",
+        "disable_custom_all_reduce": True,
+        "async_scheduling": case.pp == 1,
+    }
 
 
 def _layout(layout: Layout) -> dict[str, int]:
@@ -59,12 +96,16 @@ def _weights(case: Case) -> dict[str, Any]:
 
 
 def _graphs(case: Case) -> dict[str, Any]:
+    # With compilation on Hopper, and from two GPUs on, all-reduce and norm would be one kernel.
+    unfused = {"pass_config": {"fuse_allreduce_rms": False}} if case.settings == "fair" else {}
+    if case.graphs == "off" and case.compile != "on":
+        return {"enforce_eager": True, **({"compilation_config": unfused} if unfused else {})}
     if case.graphs == "off":
-        return {"compilation_config": {"cudagraph_mode": "NONE"}} if case.compile == "on" else {"enforce_eager": True}
+        return {"compilation_config": {"cudagraph_mode": "NONE", **unfused}}
     # Where nothing else is asked each batch replays a graph of its own size: neither padding nor a fall back to eager.
     sizes = {"cudagraph_capture_sizes": list(case.captured_batches)}
     uncompiled = {"mode": 0, "cudagraph_mode": "FULL_DECODE_ONLY"} if case.compile == "off" else {}
-    return {"compilation_config": {**uncompiled, **sizes}}
+    return {"compilation_config": {**uncompiled, **sizes, **unfused}}
 
 
 def capture(log: str) -> dict[str, float]:

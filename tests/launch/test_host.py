@@ -74,7 +74,7 @@ def test_a_gpu_that_shares_the_host_s_memory_has_the_host_s(tmp_path: Path, monk
 def test_an_interpreter_with_the_engine_tells_versions(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(root / "tests" / "standin" / "engines"))
     mine = ".".join(map(str, sys.version_info[:3]))
-    assert host.engine_versions(sys.executable, "vllm") == {"python": mine, "vllm": "0.0.1", "torch": "2.0"}
+    assert host.engine_versions(sys.executable, "vllm") == {"python": mine, "vllm": "0.33.0", "torch": "2.0"}
 
 
 @pytest.mark.parametrize("python", [sys.executable, "/bin/false", "/absent/python"])
@@ -123,7 +123,7 @@ def test_a_host_without_nvidia_smi_has_neither_links_nor_uuids(tmp_path: Path, m
 def test_all_that_an_interpreter_sees_is_listed_with_its_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(root / "tests" / "standin" / "engines"))
     found = host.packages(sys.executable)
-    assert (found["vllm"], found["torch"]) == ("0.0.1", "2.0") and "numpy" in found
+    assert (found["vllm"], found["torch"]) == ("0.33.0", "2.0") and "numpy" in found
     assert host.packages("/absent/python") == {}
 
 

@@ -41,6 +41,7 @@ def test_the_default_study_names_every_key_that_needs_a_value():
         "concurrency",
         "traced_batches",
         "captured",
+        "kv_tokens",
         "out",
         "checkpoint",
         "gpu",

@@ -95,7 +95,7 @@ def test_a_record_says_what_hardware_and_versions_ran(gpu_host: Path) -> None:
         "label": "2x NVIDIA H200", "gpu_name": "NVIDIA H200", "gpu_count": 2, "driver": "000.00.standin",
         "cuda": "13.0", "nsys": "2000.1.1", "torch": "2.0+cu130",
     }  # fmt: skip
-    assert found["engine_version"] == "0.0.1" and found["cpu_count"] == os.cpu_count()
+    assert found["engine_version"] == "0.33.0" and found["cpu_count"] == os.cpu_count()
 
 
 def test_the_engine_s_own_word_on_versions_counts_before_that_of_its_environment(gpu_host: Path) -> None:

@@ -134,7 +134,7 @@ def test_nothing_is_fetched_from_a_hub(case: Case) -> None:
         ("vllm", "tp4dpa2", {"tensor_parallel_size": 4, "data_parallel_size": 2}),
         ("sglang", "tp4pp2", {"tp_size": 4, "pp_size": 2}),
         ("sglang", "tp4dp2", {"tp_size": 4, "dp_size": 2}),
-        ("sglang", "tp4dpa2", {"tp_size": 8, "dp_size": 2, "enable_dp_attention": True}),
+        ("sglang", "tp4dpa2", {"tp_size": 8, "attn_dp_size": 2}),
     ],
 )
 def test_a_layout_is_said_in_each_engines_own_words(engine: str, word: str, said: dict[str, Any]) -> None:
