@@ -47,7 +47,8 @@ def gaps(*rows: dict) -> list[float]:
 
 def test_a_request_s_times_count_from_when_it_was_sent() -> None:
     # Sent at 1 s, tokens at 1.1, 1.12, 1.14: the first after 100 ms, then 20 ms each.
-    one = point(request(0, 1.0, ((1.1, 1), (1.12, 1), (1.14, 1))))
+    # It was due at 0.5 s, which its lateness tells and nothing else.
+    one = point(request(0, 1.0, ((1.1, 1), (1.12, 1), (1.14, 1)), scheduled_s=0.5))
     named = {name: round(one[f"{name}_ms_mean"], 6) for name in ("ttft", "tpot", "e2e", "itl")}
     assert named == {"ttft": 100.0, "tpot": 20.0, "e2e": 140.0, "itl": 20.0}
 
@@ -168,9 +169,15 @@ def test_a_server_that_answers_half_of_what_arrives_is_saturated_and_it_is_said(
     assert "10 requests/s: the server is saturated; " in serving.caveats(pd.DataFrame([one]))[0]
 
 
-def test_a_backlog_within_chance_is_no_saturation() -> None:
-    # 3 % of what arrives stays unanswered: less than a tenth, and less than three deviations of 50.
-    assert point(*arrivals(100, took_s=0.5, queue_s=0.003))["saturated"] is False
+def test_a_backlog_below_a_tenth_of_what_arrives_is_no_saturation() -> None:
+    # Each waits 3 ms more than the one before, so 3 % of what arrives stays unanswered: 15 of 500.
+    assert point(*arrivals(1000, took_s=0.5, queue_s=0.003))["saturated"] is False
+
+
+def test_a_backlog_within_chance_is_no_saturation_and_the_same_share_of_more_requests_is() -> None:
+    # 23 % stay unanswered: 12 of 50 lie within three deviations (21), 115 of 500 beyond them (67).
+    assert point(*arrivals(100, took_s=0.5, queue_s=0.03))["saturated"] is False
+    assert point(*arrivals(1000, took_s=0.5, queue_s=0.03))["saturated"] is True
 
 
 def test_requests_that_outlast_the_arrivals_leave_it_open_whether_the_server_was_only_filling() -> None:

@@ -77,6 +77,17 @@ def test_the_resolved_configuration_has_the_keys_of_the_offline_driver(monkeypat
     }  # fmt: skip
 
 
+def test_neither_switch_is_on_because_the_other_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_server.importlib.metadata, "version", lambda name: name)
+    corners = [
+        resolved({**INFO, "compilation_config": {"cudagraph_mode": graphs, "mode": compiled}})
+        for graphs in (0, [2, 0])
+        for compiled in (0, 3)
+    ]
+    told = [(corner["graphs"], corner["compile"]) for corner in corners]
+    assert told == [("off", "off"), ("off", "on"), ("on", "off"), ("on", "on")]
+
+
 def test_without_the_metric_the_blocks_are_those_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm_server.importlib.metadata, "version", lambda name: name)
     told = resolved(INFO, metrics="")
