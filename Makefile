@@ -1,4 +1,4 @@
-# Three commands, each of which sets up what it needs in .venv; a set-up that holds already is left as it is.
+# Commands, each of which sets up what it needs in .venv; a set-up that holds already is left as it is.
 #     make sweep ARGS="--dry-run --gpu rtx4090"     make test ARGS="-k extract"     make bench ARGS="--times 1,10"
 # ARGS goes to the command; PYTHON=... chooses the interpreter, otherwise the first of CANDIDATES that is new enough.
 
@@ -15,11 +15,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # An environment whose interpreter is gone (removed, upgraded) is no set-up, whatever its stamps say.
 $(shell $(VENV)/bin/python -c '' 2> /dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 
-.PHONY: help sweep test bench
+.PHONY: help sweep test bench engines
 help:
 	@echo 'make sweep  run the study here, or replay the recorded one where there is no GPU'
 	@echo 'make test   lint, types and every test that needs no GPU'
 	@echo 'make bench  time and memory of the analysis on a big trace, beside a bare SELECT'
+	@echo 'make engines  ask each version of the installed engines what it makes of our options (no GPU; downloads)'
 
 sweep: $(VENV)/.installed
 	@$(RUN) study.sweep $(ARGS)
@@ -32,6 +33,10 @@ test: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	@$(RUN) tests.bench $(ARGS)
+
+# The engines are those of .venv-vllm and .venv-sglang, or ARGS="--vllm-python PATH --sglang-python PATH".
+engines: $(VENV)/.installed
+	@$(RUN) tests.engines $(ARGS)
 
 $(VENV)/.installed: pyproject.toml
 	@$(make-venv)

@@ -118,3 +118,20 @@ def test_a_dry_run_shows_lines_that_paste_wherever_the_study_lies(
     assert json.loads(run[run.index("--engine-args") + 1])["model"] == "data/models/llama3-8b"
     assert export[:2] == ["tools/nsys", "export"] and export[-1] == f"{place}/trace.nsys-rep"
     assert not out.exists()
+
+
+def test_a_command_speaks_to_the_version_that_is_there_and_a_dry_run_to_the_newest_known(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    case = replace(CASE, engine="sglang", graphs="off")
+    old = command(case, tools=replace(TOOLS, versions={"sglang": "0.5.13"}))
+    assert driver_arguments(old.argv, monkeypatch).engine_args["disable_cuda_graph"] is True
+    assert driver_arguments(command(case).argv, monkeypatch).engine_args["disable_decode_cuda_graph"] is True
+
+
+def test_the_variables_of_a_case_are_those_of_its_settings_and_version() -> None:
+    fair = replace(CASE, settings="fair")
+    assert command(fair, tools=replace(TOOLS, versions={"vllm": "0.22.1"})).env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+    assert command(fair).env["VLLM_USE_V2_MODEL_RUNNER"] == "1"
+    assert "VLLM_USE_V2_MODEL_RUNNER" not in command().env

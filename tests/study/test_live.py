@@ -34,6 +34,12 @@ def gpu_host(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         remembered.cache_clear()
 
 
+def test_the_versions_of_the_engines_here_are_known_before_anything_is_planned(gpu_host: Path) -> None:
+    assert live.tools(SPEC, gpu_host).versions == {"vllm": "0.33.0", "sglang": "0.5.23"}
+    nowhere = replace(SPEC, python=(("vllm", Path("nowhere/python")),), engines=("vllm",))
+    assert live.tools(nowhere, gpu_host).versions == {}
+
+
 def test_a_host_with_everything_lacks_nothing(gpu_host: Path) -> None:
     assert live.missing(SPEC, live.tools(SPEC, gpu_host)) == ()
 

@@ -197,3 +197,23 @@ def test_as_shipped_cases_stand_beside_the_pinned_ones():
     made = plan(replace(SPEC, tp=(1,), settings=("pinned", "as-shipped"), tracing=("off",)), find("h200"), 1)
     names = [case.name for case in made.cases]
     assert len(set(names)) == len(names) and sum("_as-shipped_" in name for name in names) * 2 == len(names)
+
+
+def test_what_an_engines_version_cannot_do_is_skipped_with_the_reason():
+    spec = replace(SPEC, tp=(1,), settings=("pinned", "as-shipped"), tracing=("off",))
+    made = plan(spec, find("h200"), 1, {"vllm": "0.19.1", "sglang": "0.5.13"})
+    reasons = {(skip.engine, skip.settings, skip.graphs): skip.reason for skip in made.skips}
+    sglang = reasons.pop(("sglang", "as-shipped", "off"))
+    assert sglang.startswith("--disable-cuda-graph of SGLang 0.5.13 turns off the graphs of decode and leaves")
+    assert set(reasons) == set(product(["vllm"], ["pinned", "as-shipped"], ["on", "off"]))
+    assert {reason.partition(",")[0] for reason in reasons.values()} == {"vLLM 0.19.1 is older than 0.20.0"}
+
+
+def test_fair_cases_are_skipped_where_the_kv_tokens_they_hold_do_not_fit():
+    spec = replace(SPEC, tp=(1,), settings=("pinned", "fair"), tracing=("off",))
+    assert plan(spec, find("rtx4090"), 1).skips == ()
+    made = plan(replace(spec, kv_tokens=200_000), find("rtx4090"), 1)
+    assert {(skip.settings, skip.reason.partition(" needed")[0]) for skip in made.skips} == {
+        ("fair", "KV cache does not fit: 200000 tokens")
+    }
+    assert {(case.settings, case.kv_tokens) for case in made.cases} == {("pinned", 200_000)}
