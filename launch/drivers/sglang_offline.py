@@ -70,10 +70,10 @@ def _decode(state: dict[str, Any], info: dict[str, Any], what: str) -> Any:
         found = decode.get(what) if isinstance(decode, dict) else getattr(decode, what, None)
         if found is not None:
             return found
-    if "cuda_graph_config" in info:
+    if "cuda_graph_config" in info or "disable_cuda_graph" not in info:
         return None
     # Before 0.5.14 one switch and one list were those of decode.
-    backend = {True: "disabled", False: "full"}.get(info.get("disable_cuda_graph"))
+    backend = "disabled" if info["disable_cuda_graph"] else "full"
     return backend if what == "backend" else info.get("cuda_graph_bs")
 
 
