@@ -2,8 +2,8 @@
 
 The first token comes STANDIN_FIRST_S after a request, each further one STANDIN_STEP_S later. What it wrote and when
 (perf_counter, which all processes share) goes to STANDIN_SERVED, one JSON line a request.
-STANDIN_SERVER names a fault of the whole server: dies (while loading), unwell (for its first second), deaf (ignores
-SIGTERM, and so does its child), wrong-graphs; STANDIN_FAULTS maps the length of a prompt to the fault of its answer:
+STANDIN_SERVER names a fault of the whole server: dies (while loading), unwell (for 1.5 s), slow (to end),
+wrong-graphs; STANDIN_FAULTS maps the length of a prompt to the fault of its answer:
 stall, drop, cut (no end mark), http500, malformed, notjson, error, short, long, burst (two tokens a message), dies.
 """
 
@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,6 +22,11 @@ FIRST_S = float(os.environ.get("STANDIN_FIRST_S", "0.02"))
 STEP_S = float(os.environ.get("STANDIN_STEP_S", "0.002"))
 FAULTS = json.loads(os.environ.get("STANDIN_FAULTS", "{}"))
 SERVER = os.environ.get("STANDIN_SERVER", "")
+BEGAN = time.monotonic()
+
+
+def well() -> bool:
+    return SERVER != "unwell" or time.monotonic() - BEGAN > 1.5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,6 +42,8 @@ class Served:
         self.came, self.writes, self.told = time.perf_counter(), [], 0
 
     async def answer(self):
+        if not well():
+            return web.Response(status=503)
         if self.fault == "http500":
             return web.json_response({"error": {"message": "out of luck"}}, status=500)
         self.response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -95,18 +100,13 @@ def run(routes, port):
     """Serve (method, path, handler) on a port of the loopback interface."""
     if SERVER == "dies":
         sys.exit("stand-in: no weights named model.safetensors")
-    if SERVER == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        asleep = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
-        subprocess.Popen([sys.executable, "-c", asleep])
-    began = time.monotonic()
 
     async def health(_):
-        well = SERVER != "unwell" or time.monotonic() - began > 1.0
-        return web.Response(status=200 if well else 503)
+        return web.Response(status=200 if well() else 503)
 
     app = web.Application()
     app.router.add_get("/health", health)
     for method, path, handler in routes:
         app.router.add_route(method, path, handler)
-    web.run_app(app, host="127.0.0.1", port=port, print=None, handle_signals=SERVER != "deaf", shutdown_timeout=0.1)
+    app.on_cleanup.append(lambda _: asyncio.sleep(0.7 if SERVER == "slow" else 0))
+    web.run_app(app, host="127.0.0.1", port=port, print=None, shutdown_timeout=0.1)
