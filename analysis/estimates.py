@@ -35,7 +35,7 @@ class Estimate:
 
     def to_json(self) -> dict[str, float]:
         """value, low and high, for JSON."""
-        return {"value": round(self.value, 6), "low": round(self.low, 6), "high": round(self.high, 6)}
+        return {name: round(float(value), 6) for name, value in vars(self).items()}
 
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"

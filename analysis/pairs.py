@@ -154,7 +154,7 @@ def _each_left_out(pairs: Sequence[Pair]) -> list[_Left]:
 
 def _left(pair: Pair, model: Model) -> _Left:
     key = predict.kind(pair.off)
-    launch_us = _launch_us(pair) if _host_decides(pair) else None
+    launch_us = took_us(pair) if host_decides(pair) else None
     return _Left(
         pair=pair,
         model=model,
@@ -184,7 +184,7 @@ def _constants(pairs: Sequence[Pair]) -> Model:
     bare_us = [predict.on_us(pair.off, host_ratio, gap_us=0.0) for pair in pairs]
     share = np.array([_nodes(pair.off) / pair.on_ms for pair in pairs])
     missing = np.array([(pair.on_ms * 1e3 - us) / pair.on_ms for pair, us in zip(pairs, bare_us, strict=True)])
-    launches = [(predict.kind(pair.off), _launch_us(pair), pair.torch_us) for pair in pairs if _host_decides(pair)]
+    launches = [(predict.kind(pair.off), took_us(pair), pair.torch_us) for pair in pairs if host_decides(pair)]
     return Model(
         rate=RATE,
         pairs=len(pairs),
@@ -218,11 +218,13 @@ def _launch_bound(pair: Pair) -> bool:
     return pair.off.host_us > _LAUNCH_BOUND * pair.off.gpu_us
 
 
-def _host_decides(pair: Pair) -> bool:
+def host_decides(pair: Pair) -> bool:
+    """Whether graphs gain so much that the iteration without them is the host's."""
     return pair.off_ms > _GAINS * pair.on_ms
 
 
-def _launch_us(pair: Pair) -> float:
+def took_us(pair: Pair) -> float:
+    """What a launch took the host, untraced, where it is the longer side."""
     return pair.off_ms * 1e3 / pair.off.launches
 
 

@@ -67,6 +67,10 @@ class Typical:
     graphs: bool
     engine: str
     """`vllm` or `sglang` by the names of its kernels; empty where they do not tell."""
+    gpu: str
+    """The GPUs' product name; empty where the trace does not say."""
+    sequences: int | None
+    """How many are decoded at once; None where not known."""
     copies: int
     """Staging copies that collectives in graphs do without, but would need otherwise: vLLM's own all-reduce does."""
 
@@ -122,7 +126,10 @@ def find(trace: Trace, matched: Matched, law: Law) -> Typical:
         strand = replace(strand, own_us=strand.own_us * scale)
         strands.append(_without_polling(strand, _median(host_us[rank])))
     copies = _copies_without_graphs(trace, matched) if graphs else 0
-    return Typical(strands=tuple(strands), graphs=graphs, engine=_engine(trace), copies=copies)
+    return Typical(
+        strands=tuple(strands), graphs=graphs, engine=_engine(trace), gpu=str(trace.ranks["gpu_name"].iloc[0]),
+        sequences=_sequences(trace), copies=copies,
+    )  # fmt: skip
 
 
 def _strand(trace: Trace, law: Law, rows: Ints, issued: Issued, own: Own) -> Strand:
@@ -200,6 +207,11 @@ def _copies_without_graphs(trace: Trace, matched: Matched) -> int:
     staged = names.str.contains("vllm::cross_device_reduce", regex=False).to_numpy(bool)
     number = int(staged[matched.instances["signature"].to_numpy(np.int64)].sum())
     return round(number / len(trace.iterations))
+
+
+def _sequences(trace: Trace) -> int | None:
+    found = trace.steps.loc[trace.steps["kept"], "sequences"].dropna()
+    return int(found.median()) if len(found) else None
 
 
 def _engine(trace: Trace) -> str:

@@ -1,4 +1,5 @@
-"""The commands that foretell what was not measured: `python -m analysis predict`, `explain`, `fit`.
+"""The commands that foretell what was not measured: `python -m analysis predict`, `explain`, `fit`, and
+those of elsewhere.py.
 
 Everything they print that is predicted says so; what was measured stands apart.
 """
@@ -13,14 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import calibrations, explain, extract, given, iterations, pairs, predict
+from analysis import calibrations, elsewhere, explain, extract, given, iterations, pairs, predict
 from analysis.calibrations import Calibration
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
-COMMANDS = ("predict", "explain", "fit")
+COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -32,8 +33,16 @@ def main(argv: Sequence[str]) -> int:
     why = commands.add_parser("explain", help="what bounds the iteration, and what would help by how much")
     _trace_parser(why, explain.explain, explain.lines)
     _fit_parser(commands.add_parser("fit", help="what predictions rest on, and how far off they were"))
+    elsewhere.add(commands)
     arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments))
+    return int(arguments.run(arguments)) if hasattr(arguments, "run") else _elsewhere(arguments)
+
+
+def _elsewhere(arguments: argparse.Namespace) -> int:
+    found = _reported(partial(arguments.find, arguments))
+    if found is not None:
+        print(elsewhere.write(found, arguments))
+    return int(found is None)
 
 
 def _trace_parser(parser: argparse.ArgumentParser, look: Look, show: Show) -> None:

@@ -22,18 +22,18 @@ FORBIDDEN = (
     (("launch.drivers",), PACKAGES),
 )
 # What launch may know of the study: its words, never its course.
-STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.models")
+STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.layouts", "study.models")
 
 COMMAND_LINES = (
-    "analysis.__main__", "analysis.compact", "analysis.report", "analysis.verdict", "analysis.whatif", "launch.install",
-    "study.calibrate", "study.options", "study.plan_view", "study.progress", "study.publish", "study.sweep",
-    "launch.drivers",
+    "analysis.__main__", "analysis.compact", "analysis.elsewhere", "analysis.report", "analysis.verdict",
+    "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view", "study.progress",
+    "study.publish", "study.sweep", "launch.drivers",
 )  # fmt: skip
 HOMES = {
     "subprocess": ("launch",),
     # A trace file is read in one place, in layers: the file, the packed columns, the meaning.
     "sqlite3": ("analysis.extract", "analysis.store", "analysis.columns", "analysis.compact"),
-    "matplotlib": ("analysis.plots", "analysis.figures", "analysis.report"),
+    "matplotlib": ("analysis.plots", "analysis.figures", "analysis.launch_map", "analysis.report"),
     "argparse": COMMAND_LINES,
     "print": COMMAND_LINES,
     **dict.fromkeys(ENGINES, ("launch.drivers",)),

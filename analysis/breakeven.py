@@ -1,0 +1,107 @@
+"""Where launching becomes the longer side: above which host time for each launch, and up to which batch size.
+
+The host time is found by playing recorded iterations again, on the GPU that they were recorded on and, as transfer.py
+foretells them, on others: PREDICTED, all of it. What hosts took is measured, and stands beside.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import hardware, transfer
+from analysis.estimates import Estimate
+from analysis.hardware import PEAKS
+from analysis.pairs import Pair, host_decides, took_us
+from analysis.predict import Model
+from analysis.transfer import Place
+
+_KEYS = ["engine", "model", "tp", "compile"]
+
+
+def rows(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
+    """A row for each recorded configuration and each GPU whose figures are known, the recorded one first.
+
+    predicted_breakeven_us; measured_launch_us, what the recorded host took, None where it was not the longer side; and
+    what follows for such a host there: `launch`, `gpu` or `undecided`.
+    """
+    return [_row(pair, place, model) for pair in pairs for place in _places(pair)]
+
+
+def _places(pair: Pair) -> list[Place]:
+    source = hardware.find(pair.off.gpu)
+    targets = sorted(PEAKS, key=lambda peak: peak != source)
+    return [Place(source=source, target=target, batch=pair.key[3]) for target in targets]
+
+
+def _row(pair: Pair, place: Place, model: Model) -> dict[str, Any]:
+    found = transfer.transfer(pair.off, place, model)
+    engine, name, tp, batch, compiled = pair.key
+    host_us = took_us(pair) if host_decides(pair) else None
+    return {
+        "study": pair.study, "engine": engine, "model": name, "tp": tp, "batch": batch, "compile": compiled,
+        "gpu": place.target.key, "recorded_on": place.source.key, "mark": "PREDICTED",
+        "predicted_breakeven_us": found["breakeven_us"], "measured_launch_us": host_us,
+        "predicted_bound": None if host_us is None else _side(host_us, Estimate(**found["breakeven_us"])),
+    }  # fmt: skip
+
+
+def _side(host_us: float, breakeven: Estimate) -> str:
+    if breakeven.holds(host_us):
+        return "undecided"
+    return "launch" if host_us > breakeven.high else "gpu"
+
+
+def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Up to which batch each configuration stays launch-bound, from untraced times at several batches.
+
+    With graphs an iteration grows with the batch, along a line; without, it stays what the host takes, until the line
+    reaches that. windows: as recordings.open_study gives them. measured_ratio is graphs off over on at measured_up_to,
+    the largest batch. predicted_batch is where the line would meet what the host takes: beyond what was measured it is
+    a guess without an interval, since products of larger batches are no longer bound by memory.
+    """
+    starts = windows.groupby([*_KEYS, "graphs", "batch", "case"])["tpot_ms"].median()
+    times = starts.groupby([*_KEYS, "graphs", "batch"]).median().unstack("graphs")
+    found: list[dict[str, Any]] = []
+    if times.empty or not {"off", "on"} <= set(times.columns):
+        return found
+    for key, mine in times.dropna().groupby(level=_KEYS):
+        by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
+        if len(by_batch) >= 2:
+            found.append(dict(zip(_KEYS, key, strict=True)) | _crossing(by_batch))
+    return found
+
+
+def _crossing(by_batch: pd.DataFrame) -> dict[str, Any]:
+    sizes = by_batch.index.to_numpy(np.float64)
+    slope, level = np.polyfit(sizes, by_batch["on"].to_numpy(np.float64), 1)
+    off, largest = by_batch["off"], by_batch.index.max()
+    ratio = float(off[largest] / by_batch.loc[largest, "on"])
+    meets = float((off.median() - level) / slope) if slope > 0 else None
+    return {
+        "mark": "PREDICTED",
+        "predicted_batch": None if meets is None else round(meets),
+        "measured_up_to": int(largest),
+        "measured_ratio": ratio,
+    }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The rows as tables in words; columns of what is foretold say PREDICTED."""
+    yield f"{'':34} {'GPU':>8} {'PREDICTED break-even, us a launch':>34} {'measured, us':>13} {'PREDICTED bound':>16}"
+    for row in found["launches"]:
+        took = "-" if row["measured_launch_us"] is None else f"{row['measured_launch_us']:.1f}"
+        breakeven = Estimate(**row["predicted_breakeven_us"])
+        yield f"{_name(row):34} {row['gpu']:>8} {breakeven!s:>34} {took:>13} {row['predicted_bound'] or '-':>16}"
+    yield ""
+    yield f"{'':34} {'measured off/on':>16} {'at batch':>9} {'PREDICTED GPU-bound from batch, a guess':>40}"
+    for row in found["batches"]:
+        at = row["predicted_batch"] or "-"
+        yield f"{_name(row):34} {row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {at:>40}"
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    compiled = "" if row["compile"] == "engine" else f" compile {row['compile']}"
+    batch = f" b{row['batch']}" if "batch" in row else ""
+    return f"{row['engine']} {row['model']} TP{row['tp']}{batch}{compiled}"

@@ -1,0 +1,107 @@
+"""The commands about GPUs that nobody traced: `python -m analysis transfer`, `breakeven`, `published`."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis import (
+    breakeven,
+    extract,
+    given,
+    hardware,
+    iterations,
+    parallel,
+    predict,
+    published,
+    transfer,
+    weights,
+)
+from analysis import pairs as recorded_pairs
+from analysis.errors import TraceError
+from analysis.estimates import Estimate
+from analysis.pairs import Pair
+from analysis.recordings import open_study
+from analysis.transfer import Place
+
+Lines = Callable[[Any], Iterator[str]]
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the three commands; each sets `find`, which gives what --json prints, and `show`, its lines."""
+    keys = [peak.key for peak in hardware.PEAKS]
+    moved = commands.add_parser("transfer", help="a trace with graphs off, on another GPU, TP or model")
+    moved.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
+    moved.add_argument("--to", required=True, choices=keys, help="the GPU")
+    moved.add_argument("--tp", type=int, help="on so many GPUs (default: as traced)")
+    moved.add_argument("--models", nargs=2, metavar=("TRACED", "OTHER"), help="models of data/models")
+    moved.set_defaults(find=_transferred, show=_transfer_lines)
+    where = commands.add_parser("breakeven", help="above which launch time, and up to which batch, graphs pay")
+    where.add_argument("--figure", type=Path, metavar="PNG", help="draw the map")
+    where.set_defaults(find=_breakeven, show=breakeven.lines)
+    theirs = commands.add_parser("published", help="published figures and rules of thumb, with a verdict on each")
+    theirs.set_defaults(find=_published, show=published.lines)
+    for parser in (where, theirs):
+        parser.add_argument("folders", nargs="+", type=Path, metavar="STUDY", help="folders that study.sweep wrote")
+    for parser in (moved, where, theirs):
+        parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+
+
+def _transferred(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    target, found = hardware.find(arguments.to), []
+    models = tuple(weights.read(name) for name in arguments.models) if arguments.models else None
+    for one in (one for argument in arguments.traces for one in given.traces(argument)):
+        typical = predict.facts(iterations.find(extract.read(given.existing(one.path))))
+        moved = parallel.with_tp(typical, arguments.tp) if arguments.tp else typical
+        place = Place(
+            source=hardware.find(typical.gpu),
+            target=target,
+            batch=typical.sequences or 1,
+            models=(models[0], models[1]) if models else None,
+        )
+        found.append({"name": one.name} | transfer.transfer(moved, place, predict.recorded()))
+    return found
+
+
+def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
+    for one in found:
+        model = f" as {one['model']}" if one["model"] else ""
+        yield f"{one['name']}: from {one['from']} to {one['to']}, TP{one['tp']}, batch {one['batch']}{model}"
+        on, off, ratio, launch = (
+            Estimate(**one[key]) for key in ("graphs_on_ms", "graphs_off_ms", "ratio", "breakeven_us")
+        )
+        yield f"  PREDICTED: graphs off {off} ms, on {on} ms; R = {ratio}: {one['bound']}"
+        yield f"  PREDICTED: break-even at {launch} us a launch"
+    yield from (f"  assumed: {text}" for text in transfer.ASSUMPTIONS)
+
+
+def _pairs(folders: list[Path]) -> list[Pair]:
+    found = [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0]]
+    if not found:
+        raise TraceError(
+            f"no pair of graphs off and on, traced and untraced, in {', '.join(map(str, folders))}; "
+            "give study folders that hold some"
+        )
+    return found
+
+
+def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
+    rows = breakeven.rows(_pairs(arguments.folders), predict.recorded())
+    batches = [row for folder in arguments.folders for row in breakeven.batches(open_study(folder).windows)]
+    if arguments.figure:
+        # What draws takes longer to import than a trace to read.
+        from analysis import launch_map  # noqa: PLC0415
+
+        arguments.figure.write_bytes(launch_map.png(rows))
+    return {"launches": rows, "batches": batches}
+
+
+def _published(arguments: argparse.Namespace) -> dict[str, Any]:
+    found = _pairs(arguments.folders)
+    return {"figures": published.figures(found, predict.recorded()), "rules": published.rules(found)}
+
+
+def write(found: Any, arguments: argparse.Namespace) -> str:
+    """What a command prints."""
+    return json.dumps(found, indent=2) if arguments.json else "\n".join(arguments.show(found))

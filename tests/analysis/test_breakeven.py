@@ -1,0 +1,69 @@
+"""Break-evens of hand-made pairs, batches by hand-made windows, and the map that shows them."""
+
+import pandas as pd
+import pytest
+
+from analysis import breakeven, launch_map, predict
+from tests.analysis.test_pairs import made
+
+KEYS = {"engine": "vllm", "model": "llama", "tp": 1, "compile": "engine"}
+
+
+def windows(off_ms: dict[int, float], on_ms: dict[int, float]) -> pd.DataFrame:
+    rows = [
+        {**KEYS, "graphs": graphs, "batch": batch, "case": graphs, "tpot_ms": ms}
+        for graphs, times in (("off", off_ms), ("on", on_ms))
+        for batch, ms in times.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_each_gpu_has_a_row_and_the_recorded_one_comes_first() -> None:
+    rows = breakeven.rows([made(0)], predict.recorded())
+    assert [row["gpu"] for row in rows] == ["h200", "h100", "a800", "rtx4090"]
+    assert {row["recorded_on"] for row in rows} == {"h200"}
+    values = [row["predicted_breakeven_us"]["value"] for row in rows]
+    assert values == sorted(values)
+    # 100 operations of 5 us with a gap of 1: launches of up to 6.
+    assert values[0] == pytest.approx(6, rel=0.03)
+
+
+def test_a_host_is_held_against_the_interval() -> None:
+    [row, *_] = breakeven.rows([made(0)], predict.recorded())
+    assert row["measured_launch_us"] == pytest.approx(16)
+    assert row["predicted_bound"] == "launch"
+
+
+def test_hosts_that_gpus_hid_were_not_measured() -> None:
+    [row, *_] = breakeven.rows([made(50, host_us=6.0)], predict.recorded())
+    assert (row["measured_launch_us"], row["predicted_bound"]) == (None, None)
+
+
+def test_a_batch_is_large_enough_where_the_line_meets_the_host() -> None:
+    # 4 ms and 0.1 more for each sequence; launching takes 10.
+    [row] = breakeven.batches(windows({1: 10.0, 21: 10.0}, {1: 4.1, 21: 6.1}))
+    assert row["predicted_batch"] == 60
+    assert (row["measured_up_to"], row["measured_ratio"]) == (21, pytest.approx(10 / 6.1))
+    assert row["mark"] == "PREDICTED"
+
+
+def test_one_batch_makes_no_line() -> None:
+    assert breakeven.batches(windows({1: 10.0}, {1: 4.0})) == []
+    assert breakeven.batches(windows({1: 10.0, 2: 10.0}, {})) == []
+
+
+def test_an_iteration_that_does_not_grow_never_meets_the_host() -> None:
+    [row] = breakeven.batches(windows({1: 10.0, 16: 10.0}, {1: 5.0, 16: 4.9}))
+    assert row["predicted_batch"] is None
+
+
+def test_the_map_marks_what_is_predicted_and_what_is_measured() -> None:
+    figure = launch_map.draw(breakeven.rows([made(1)], predict.recorded()))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == [*(f"{gpu}, PREDICTED" for gpu in ("h200", "h100", "a800", "rtx4090")), "host, MEASURED"]
+    assert any("Bars: PREDICTED" in text.get_text() and "MEASURED" in text.get_text() for text in figure.texts)
+    [panel] = figure.axes
+    assert panel.get_ylabel() == "host time for each launch (us)"
+    # A bar a GPU, and the line of the host.
+    assert len(panel.patches) == 4
+    assert launch_map.png(breakeven.rows([made(0)], predict.recorded())).startswith(b"\x89PNG")

@@ -1,0 +1,81 @@
+"""Verdicts on published figures and rules: by pairs made by hand, and by the recordings."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import pairs, predict, published
+from analysis.pairs import Pair
+from tests.analysis.test_pairs import made
+
+
+@pytest.fixture(scope="module")
+def recorded(root: Path) -> list[Pair]:
+    return pairs.recorded(root / "data" / "recordings" / "h200x4-2026-11-21")[0]
+
+
+@pytest.fixture(scope="module")
+def rows(recorded: list[Pair]) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in published.figures(recorded, predict.recorded())}
+
+
+def test_every_published_row_has_a_verdict_and_a_reason(rows: dict[str, dict[str, Any]], root: Path) -> None:
+    assert len(rows) == len((root / "data" / "published.csv").read_text().splitlines()) - 1
+    verdicts = {published.CONSISTENT, published.NOT_EXPLAINED, published.NO_MATTER}
+    assert {row["verdict"] for row in rows.values()} <= verdicts
+    assert all(row["reason"] for row in rows.values())
+
+
+def test_a_4090_that_gains_nothing_at_tp1_is_consistent(rows: dict[str, dict[str, Any]]) -> None:
+    assert rows["r1"]["verdict"] == published.CONSISTENT
+    assert rows["r1"]["predicted"]["bound"] == "gpu"
+    assert rows["r1"]["reason"].startswith("graphs gain nothing, as foretold")
+
+
+def test_an_a800_with_37_ms_is_not_explained_by_what_it_is_able_to_do(rows: dict[str, dict[str, Any]]) -> None:
+    assert rows["r3"]["verdict"] == published.NOT_EXPLAINED
+    assert "graphs off 37 ms, PREDICTED" in rows["r3"]["reason"]
+    assert rows["r3"]["predicted"]["graphs_off_ms"]["high"] < 37
+
+
+def test_serving_without_batch_sizes_cannot_discriminate(rows: dict[str, dict[str, Any]]) -> None:
+    serving = [row for row in rows.values() if "serving" in str(row["workload"])]
+    assert len(serving) == 10
+    assert {row["verdict"] for row in serving} == {published.NO_MATTER}
+    assert all(row["predicted"] is None for row in serving)
+
+
+def test_what_no_recording_is_like_cannot_discriminate(rows: dict[str, dict[str, Any]]) -> None:
+    assert rows["r2"]["verdict"] == published.NO_MATTER
+    assert "no recording of hf at TP1" in rows["r2"]["reason"]
+    assert rows["r14"]["reason"] == "GPU or batch size is not reported"
+    assert rows["r18"]["reason"] == "latency of forward: no decode step"
+
+
+def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about() -> None:
+    """Kernels of 5 us: gains of 3 at TP1 and 9 at TP4."""
+    small = replace(made(0), off_ms=3.0, on_ms=1.0)
+    wide = replace(small, key=("vllm", "llama", 4, 1, "engine"), off_ms=9.0)
+    found = {rule["rule"]: rule for rule in published.rules([small, wide])}
+    short = found["kernels shorter than 100 us: 2 to 5 times as fast"]
+    assert (short["configurations"], short["held"], short["verdict"]) == (2, 1, "holds in part")
+    assert (short["measured_gain_low"], short["measured_gain_high"]) == (3.0, 9.0)
+    assert found["kernels longer than 10 ms: less than 1.1 times"]["verdict"] == "not recorded"
+    assert found["TP1 and TP2 gain nothing"]["verdict"] == "does not hold"
+    assert found["TP4 and TP8 gain"]["verdict"] == "holds"
+
+
+def test_a_figure_outside_its_interval_is_not_explained() -> None:
+    foretold = {
+        "graphs_off_ms": {"value": 10.0, "low": 9.0, "high": 11.0},
+        "graphs_on_ms": {"value": 5.0, "low": 4.0, "high": 6.0},
+        "bound": "launch",
+        "ratio": {"value": 2.0, "low": 1.5, "high": 3.0},
+    }
+    judge = published._verdict
+    assert judge({"graphs_off": 10.5, "graphs_on": 5.5}, foretold)[0] == published.CONSISTENT
+    assert judge({"graphs_off": 12.0, "graphs_on": 5.5}, foretold)[0] == published.NOT_EXPLAINED
+    assert judge({"graphs_off": 10.5, "graphs_on": None}, foretold)[0] == published.NOT_EXPLAINED
+    assert "against what is foretold" in judge({"graphs_off": 12.0, "graphs_on": 12.0}, foretold)[1]
