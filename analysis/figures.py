@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang"}
+ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "hf": "HF transformers"}
 COMPILE_TITLES = {"engine": "", "on": ", compiled", "off": ", not compiled"}
 # Okabe and Ito's vermilion and blue; shape and dash repeat what the colour says, for readers in grey.
 STYLES: Mapping[str, Mapping[str, Any]] = {

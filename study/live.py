@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launch import host, install, nsys
+from launch.engines import ENGINES
 from study.commands import Tools, traced
 from study.errors import StudyError
 from study.spec import Case, Spec
@@ -16,10 +17,10 @@ from study.spec import Case, Spec
 def tools(spec: Spec, nsys_path: Path | None) -> Tools:
     """The programs a study runs with, whether they are there or not."""
     pythons = {engine: _python(spec, engine) for engine in spec.engines}
-    found = {engine: host.engine_versions(python, engine) for engine, python in pythons.items()}
+    found = {engine: _versions(engine, python) for engine, python in pythons.items()}
     return Tools(
         pythons=pythons,
-        versions={engine: versions[engine] for engine, versions in found.items() if versions},
+        versions={engine: versions[_package(engine)] for engine, versions in found.items() if versions},
         nsys=str(nsys_path or install.nsys_path() or "nsys"),
         timeout_s=spec.timeout_s,
     )
@@ -33,7 +34,7 @@ def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
     if set(spec.tracing) - {"off"} and nsys.version(tools.nsys) is None:
         found.append(f"no nsys ({tools.nsys} does not run): python -m launch.install nsys")
     for engine, python in tools.pythons.items():
-        if host.engine_versions(python, engine) is None:
+        if _versions(engine, python) is None:
             found.append(f"no {engine} in {python}: python -m launch.install {engine}, then --{engine}-python PATH")
     return tuple(found)
 
@@ -47,7 +48,7 @@ def check_checkpoint(spec: Spec) -> None:
 def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str, Any]:
     """The host as a case's record describes it; nothing in it names the machine or its user."""
     gpus = host.gpus()
-    versions = host.engine_versions(tools.pythons[case.engine], case.engine) or {}
+    versions = _versions(case.engine, tools.pythons[case.engine]) or {}
     name = gpus[0].name if gpus else "no GPU"
     return {
         "label": f"{len(gpus)}x {name}",
@@ -58,7 +59,7 @@ def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str,
         "nsys": nsys.version(tools.nsys) if traced(case) else None,
         "python": versions.get("python"),
         "torch": resolved.get("torch") or versions.get("torch"),
-        "engine_version": resolved.get("engine_version") or versions.get(case.engine),
+        "engine_version": resolved.get("engine_version") or versions.get(_package(case.engine)),
         "nccl": resolved.get("nccl") or _nccl(host.packages(tools.pythons[case.engine])),
         "gpu_uuids": list(host.uuids()),
         "links": [list(row) for row in host.links()],
@@ -73,6 +74,14 @@ def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str,
 def packages(case: Case, *, tools: Tools) -> dict[str, str]:
     """What is installed beside the case's engine, by name."""
     return host.packages(tools.pythons[case.engine])
+
+
+def _versions(engine: str, python: str) -> dict[str, str] | None:
+    return host.engine_versions(python, _package(engine))
+
+
+def _package(engine: str) -> str:
+    return str(ENGINES[engine].PACKAGE)
 
 
 def _nccl(packages: Mapping[str, str]) -> str | None:

@@ -92,9 +92,9 @@ def refusal(side: Side, layout: Layout, model: Model, versions: Mapping[str, str
     engine = ENGINES[side.engine]
     version = versions.get(side.engine, engine.VERSIONS.newest)
     outdated: str | None = engine.refused_version(version, graphs=side.graphs, settings=side.settings)
-    refused: Mapping[str, str] = engine.REFUSED
+    refused: Mapping[tuple[str, str], str] = engine.REFUSED
     unsplit: str | None = engine.refused_layout(layout, experts=model.experts)
-    return outdated or refused.get(side.compile) or unsplit
+    return outdated or refused.get((side.compile, side.graphs)) or unsplit
 
 
 def unheld(spec: Spec, side: Side, place: Place, gpu: Gpu) -> str | None:

@@ -9,7 +9,7 @@ from study import gpus, layouts, models, places
 from study.layouts import Layout
 from study.places import Place
 
-ENGINES = ("vllm", "sglang")
+ENGINES = ("vllm", "sglang", "hf")
 GRAPHS = ("on", "off")
 # "engine": as the engine's own graph switch has it, which in vLLM moves torch.compile along.
 COMPILE = ("engine", "on", "off")

@@ -39,7 +39,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", required=True, help="vllm or sglang")
+    parser.add_argument("--engine", required=True, help="vllm, sglang or hf")
     parser.add_argument("--engine-args", required=True, type=json.loads, help="the engine's own options, as JSON")
     parser.add_argument("--batches", required=True, type=lambda text: [int(batch) for batch in text.split(",")])
     parser.add_argument("--prompt-tokens", required=True, type=int)

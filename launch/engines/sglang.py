@@ -11,6 +11,7 @@ from launch.engines.versions import Known, before, spelled
 from study.layouts import Layout
 from study.spec import MEMORY_UTILISATION, Case
 
+PACKAGE = "sglang"
 VERSIONS = Known(engine="SGLang", oldest="0.5.11", newest="0.5.23")
 # Until then decode had graphs and prefill had pieces, each with names of its own; --disable-cuda-graph meant decode.
 PER_PHASE = "0.5.14"
@@ -28,7 +29,7 @@ _NEVER_COMPILED = (
     "SGLang compiles nothing unless asked (--enable-torch-compile, which this study does not run), so compile "
     '"engine" is its only case'
 )
-REFUSED = {"on": _NEVER_COMPILED, "off": _NEVER_COMPILED}
+REFUSED = {(compiled, graphs): _NEVER_COMPILED for compiled in ("on", "off") for graphs in ("on", "off")}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 
 # Before 0.5.14: "Capture cuda graph end. Time elapsed: 3.00 s. mem usage=0.10 GB."

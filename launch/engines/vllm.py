@@ -12,13 +12,14 @@ from launch.engines.versions import Known, before
 from study.layouts import Layout
 from study.spec import MEMORY_UTILISATION, Case
 
+PACKAGE = "vllm"
 VERSIONS = Known(engine="vLLM", oldest="0.20.0", newest="0.33.0")
 # From then on the second model runner is the default of the models studied here.
 SECOND_RUNNER = "0.23.0"
 BLOCK_TOKENS = 16
 
 # The native sampler everywhere: with or without FlashInfer installed, both graph modes run the same kernels.
-REFUSED: dict[str, str] = {}
+REFUSED: dict[tuple[str, str], str] = {}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 _CAPTURED = re.compile(r"Graph capturing finished in ([\d.]+) secs?, took (-?[\d.]+) GiB")

@@ -15,7 +15,7 @@ from study.commands import Command, Tools
 from study.spec import Case
 from tests.cases import CASE
 
-TOOLS = Tools(pythons={"vllm": "v/bin/python", "sglang": "s/bin/python"}, nsys="tools/nsys", timeout_s=60)
+TOOLS = Tools(pythons={"vllm": "v/bin/python", "sglang": "s/bin/python", "hf": "h/bin/python"}, nsys="tools/nsys", timeout_s=60)
 FOLDER = Path("out/study/cases/one")
 
 

@@ -13,14 +13,23 @@ from tests.cases import CASE
 
 CASES = [replace(CASE, engine=engine) for engine in ENGINES]
 SWITCHES = {"vllm": {"enforce_eager", "compilation_config"},
-            "sglang": {"disable_decode_cuda_graph", "cuda_graph_bs_decode"}}  # fmt: skip
-CONTEXT = {"vllm": "max_model_len", "sglang": "context_length"}
-SEQUENCES = {"vllm": "max_num_seqs", "sglang": "max_running_requests"}
+            "sglang": {"disable_decode_cuda_graph", "cuda_graph_bs_decode"},
+            "hf": {"use_cuda_graph"}}  # fmt: skip
+CONTEXT = {"vllm": "max_model_len", "sglang": "context_length", "hf": "context"}
+SEQUENCES = {"vllm": "max_num_seqs", "sglang": "max_running_requests", "hf": "max_requests_per_batch"}
 each_engine = pytest.mark.parametrize("case", CASES, ids=list(ENGINES))
+SERVERS = [case for case in CASES if case.engine != "hf"]
+each_server = pytest.mark.parametrize("case", SERVERS, ids=[case.engine for case in SERVERS])
 
 
 def options(case: Case, **changes: Any) -> dict[str, Any]:
-    return ENGINES[case.engine].options(replace(case, **changes), "path/of/model")
+    made = ENGINES[case.engine].options(replace(case, **changes), "path/of/model")
+    # Transformers' engine has its own settings within those of its driver.
+    return made | made.get("continuous", {}) if case.engine == "hf" else made
+
+
+def without(names: set[str], made: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made.items() if name not in names}
 
 
 def test_every_engine_that_a_study_may_name_is_here() -> None:
@@ -31,11 +40,11 @@ def test_every_engine_that_a_study_may_name_is_here() -> None:
 @pytest.mark.parametrize("changes", [{}, {"tp": 8}, {"batches": (64, 256)}, {"checkpoint": "weights"}])
 def test_graphs_on_and_off_differ_in_the_graph_switch_alone(case: Case, changes: dict[str, Any]) -> None:
     on, off = options(case, graphs="on", **changes), options(case, graphs="off", **changes)
-    different = {name for name in on | off if on.get(name) != off.get(name)}
+    different = {name for name in without({"continuous"}, on | off) if on.get(name) != off.get(name)}
     assert different == SWITCHES[case.engine]
 
 
-@each_engine
+@each_server
 def test_graphs_off_is_said_and_graphs_on_captures_each_batch_at_its_own_size(case: Case) -> None:
     off, on = (options(case, graphs=graphs, batches=(8, 1)) for graphs in ("off", "on"))
     assert off.get("enforce_eager", off.get("disable_decode_cuda_graph")) is True
@@ -62,7 +71,7 @@ def test_the_engines_own_switch_is_one_of_the_corners() -> None:
         assert options(CASE, graphs=graphs) == options(CASE, graphs=graphs, compile=graphs)
 
 
-@each_engine
+@each_server
 def test_graphs_are_captured_for_the_batches_named_and_no_others(case: Case) -> None:
     made = options(case, batches=(8, 9), captured=(16, 8))
     assert made.get("cuda_graph_bs_decode", made.get("compilation_config", {}).get("cudagraph_capture_sizes")) == [
@@ -80,7 +89,7 @@ LOGS = {
 }
 
 
-@each_engine
+@each_server
 def test_the_cost_of_capturing_is_that_of_the_worker_that_needed_most(case: Case) -> None:
     assert ENGINES[case.engine].capture(LOGS[case.engine]) == {"capture_s": 4.0, "graph_gib": 0.12}
     assert ENGINES[case.engine].capture("nothing was captured") == {}
@@ -91,7 +100,7 @@ def test_a_traced_case_and_every_repeat_run_with_the_options_of_the_untraced_one
     assert options(case, tracing="node") == options(case, tracing="off", repeat=2)
 
 
-@each_engine
+@each_server
 def test_a_checkpoint_brings_its_weights_and_its_tokenizer(case: Case) -> None:
     dummy, real = options(case), options(case, checkpoint="weights")
     assert dummy["load_format"] == "dummy"
@@ -144,10 +153,37 @@ def test_a_layout_is_said_in_each_engines_own_words(engine: str, word: str, said
     assert {name: options(case)[name] for name in split | set(said)} == said
 
 
-@each_engine
+@each_server
 def test_as_shipped_the_switch_is_all_that_is_said(case: Case) -> None:
     on, off = (options(case, graphs=graphs, settings="as-shipped") for graphs in ("on", "off"))
     said = {"vllm": {"enforce_eager": True}, "sglang": {"disable_cuda_graph": True}}[case.engine]
     assert {name: value for name, value in off.items() if name not in on} == said
     assert on.items() <= off.items()
     assert not set(on) & {"gpu_memory_utilization", "mem_fraction_static", CONTEXT[case.engine], SEQUENCES[case.engine]}
+
+
+@pytest.mark.parametrize(
+    ("graphs", "compiled", "said"),
+    [
+        ("on", "engine", {"way": "continuous", "use_cuda_graph": True, "compile_mode": None}),
+        ("off", "engine", {"way": "continuous", "use_cuda_graph": False, "compile_mode": None}),
+        ("on", "on", {"way": "static", "compile_mode": "reduce-overhead"}),
+        ("off", "on", {"way": "static", "compile_mode": "default"}),
+        ("off", "off", {"way": "dynamic", "compile_mode": None}),
+    ],
+)
+def test_each_way_of_transformers_is_a_corner_of_the_two_switches(
+    graphs: str, compiled: str, said: dict[str, Any]
+) -> None:
+    made = options(replace(CASE, engine="hf"), graphs=graphs, compile=compiled)
+    assert {name: made[name] for name in said} == said
+
+
+def test_as_shipped_transformers_chooses_all_but_its_graphs() -> None:
+    shipped = options(replace(CASE, engine="hf"), settings="as-shipped")["continuous"]
+    assert shipped == {"use_cuda_graph": True}
+
+
+def test_transformers_takes_weights_from_a_checkpoint_and_draws_them_otherwise() -> None:
+    case = replace(CASE, engine="hf")
+    assert (options(case)["weights"], options(case, checkpoint="weights")["weights"]) == (False, True)
