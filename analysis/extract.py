@@ -214,7 +214,7 @@ def _ranks(source: Source, pids: Ints, devices: Ints) -> tuple[pd.DataFrame, Int
     found = found[found["operations"] >= _RANK_SHARE * found["operations"].max()]
     found = found.merge(_devices(source, found), on=keys, how="left", validate="one_to_one")
     found = found.sort_values(["device", "process_device", "global_pid"]).assign(rank=np.arange(len(found)))
-    owner = np.full(len(first), -1, np.int64)
+    owner: Any = np.full(len(first), -1, np.int16)
     owner[found["group"].to_numpy()] = found["rank"].to_numpy()
     return found, owner[group]
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis import grouped, host_calls
 from analysis.host_calls import PARTS, HostCalls, Launched
-from analysis.intervals import Ints
+from analysis.intervals import Ints, rows_by
 from analysis.iterations import Trace
 from analysis.threads import side_by_side
 
@@ -195,11 +195,21 @@ def _intervals(calls: HostCalls) -> _Intervals:
 def _lead_us(trace: Trace) -> grouped.Floats:
     """Median from return of the launch call to start, of the ungraphed operations of each iteration of the GPU."""
     operations, calls = trace.operations, trace.activity.calls
-    call = operations["call"].to_numpy(np.int64)
-    of_graph = np.append((calls["kind"] == "graph").to_numpy(bool), True)
-    of = np.where(of_graph[call], -1, trace.window)
-    lead_ns = operations["start_ns"].to_numpy(np.int64) - np.append(calls["end_ns"].to_numpy(np.int64), 0)[call]
-    return grouped.medians(of, len(trace.iterations), lead_ns) / 1e3
+    of_graph, returned_ns = (calls["kind"] == "graph").to_numpy(bool), calls["end_ns"].to_numpy(np.int64)
+    lead_us = np.full(len(trace.iterations), np.nan)
+    rows_of, windows_of = (rows_by(rows["rank"].to_numpy(np.int64)) for rows in (operations, trace.iterations))
+
+    def look(rank: int) -> None:
+        rows = np.arange(len(operations))[rows_of(rank)]
+        call = operations["call"].to_numpy(np.int64)[rows]
+        rows, call = rows[call >= 0], call[call >= 0]
+        rows, call = rows[~of_graph[call]], call[~of_graph[call]]
+        lead_ns = operations["start_ns"].to_numpy(np.int64)[rows] - returned_ns[call]
+        found = grouped.medians(trace.window[rows], len(lead_us), lead_ns)
+        lead_us[windows_of(rank)] = found[windows_of(rank)] / 1e3
+
+    side_by_side(look, trace.ranks["rank"].tolist())
+    return lead_us
 
 
 def _names(trace: Trace) -> Names:

@@ -110,7 +110,7 @@ def anchor(stream: pd.DataFrame, lead: int, lag: int, activity: Activity) -> int
         {
             "times": times,
             "regular": grouped.counts(group[at[1:]][returns], groups),
-            "bubble_ns": grouped.medians(group[at], groups, _bubbles(stream)[at]),
+            "bubble_ns": grouped.medians(group[at], groups, _bubbles(stream, at)),
         },
         index=pd.MultiIndex.from_product([range(len(activity.ranks)), range(kinds)], names=["rank", "signature"]),
     )
@@ -135,9 +135,9 @@ def _groups(stream: pd.DataFrame, kinds: int) -> Ints:
     return found
 
 
-def _bubbles(stream: pd.DataFrame) -> Ints:
-    """How long the stream stood idle after each operation."""
+def _bubbles(stream: pd.DataFrame, rows: Ints) -> Ints:
+    """How long the stream stood idle after each of the rows."""
     latest, first = latest_end_before(stream["rank"].to_numpy(np.int64), stream["end_ns"].to_numpy(np.int64))
-    idle = stream["start_ns"].to_numpy(np.int64) - latest
-    idle[first] = 0
-    return np.append(np.maximum(idle[1:], 0), 0)
+    after = np.minimum(rows + 1, len(stream) - 1)
+    idle = stream["start_ns"].to_numpy(np.int64)[after] - latest[after]
+    return np.where(first[after] | (rows == len(stream) - 1), 0, np.maximum(idle, 0))
