@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from analysis import compare, extract, iterations
+from analysis.__main__ import main
 from analysis.frames import TABLES, Frames
 from analysis.summary import summarise
 from tests import traces
@@ -32,8 +33,16 @@ def document(root: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def schema(root: Path) -> dict[str, Any]:
+def of_output(root: Path) -> dict[str, Any]:
+    """The schema of what is printed."""
     found: dict[str, Any] = json.loads((root / "analysis" / "summary.schema.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def schema(of_output: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one trace in it."""
+    found: dict[str, Any] = of_output["items"]
     return found
 
 
@@ -41,8 +50,8 @@ def _recorded(root: Path) -> list[Path]:
     return sorted((root / "data").rglob("*.sqlite.xz"))
 
 
-def test_the_schema_is_one(schema: dict[str, Any]) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema)
+def test_the_schema_is_one(of_output: dict[str, Any], schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(of_output)
     assert all(found.get("description") for _, found in _keys(schema, ""))
 
 
@@ -50,6 +59,18 @@ def test_the_schema_ships_with_the_package(root: Path) -> None:
     assert re.search(
         r'^analysis = \[.*"summary\.schema\.json".*\]$', (root / "pyproject.toml").read_text(), re.MULTILINE
     )
+
+
+def test_what_the_command_prints_is_as_the_schema_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], of_output: dict[str, Any]
+) -> None:
+    paths = [str(traces.decode(ranks=ranks).write(tmp_path / f"{ranks}.sqlite")) for ranks in (1, 2)]
+    assert main(["--json", *paths]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    jsonschema.validate(printed, of_output)
+    assert len(printed) == 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(printed[0], of_output)
 
 
 def test_summaries_of_all_recorded_traces_are_as_the_schema_says(root: Path, schema: dict[str, Any]) -> None:
