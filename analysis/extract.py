@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis import joins, store, tables
+from analysis import joins, plausible, store, tables
 from analysis.errors import TraceError
 from analysis.intervals import NEVER, Ints, latest_end_before
 from analysis.store import Source
@@ -56,6 +56,7 @@ _CALL_KINDS = (
 _NAMED_BY = {KERNEL: "demangledName", COPY: "copyKind", SET: "memKind", GRAPH: "graphExecId"}
 _PLACE = {"deviceId": 0, "streamId": 0, "globalPid": 0, "correlationId": -1, "graphNodeId": -1}
 _NEEDED = {"start", "end", "deviceId", "streamId", "correlationId", "globalPid"}
+_NEEDED_OF_CALLS = {"start", "end", "globalTid", "correlationId", "nameId"}
 _SMALL = {"deviceId", "streamId", "correlationId", "demangledName", "nameId", *joins.SHAPE}
 _FOUND = (
     *("start_ns", "end_ns", "process_device", "stream", "global_pid", "correlation", "graph_node", "what"),
@@ -64,7 +65,8 @@ _FOUND = (
 # A rank runs the model; other processes and devices with a few copies are not ranks.
 _RANK_SHARE = 0.1
 _NVTX_PUSH_POP, _NVTX_START_END = 59, 60
-_NEVER = -(2**63) + 1
+# A time that is NULL: of a begin later than any end, of an end before any begin.
+_NEVER, _NO_BEGIN = -(2**63) + 1, 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,8 @@ def read(path: Path) -> Activity:
         operations["call"] = _launching(operations, called, ranks)
         driven = called.of_process(joins.rank_of_process(called.pids, ranks))
         calls = pd.DataFrame({**called.columns, "rank": driven}, copy=False)
+        nodes = np.flatnonzero(operations["graph_node"] >= 0)
+        plausible.expect_graph_calls(operations["call"][nodes], calls)
         first = joins.first_of_call(operations["rank"], operations["call"])
         operated = pd.DataFrame(operations, copy=False).assign(first_of_call=first)
         return Activity(
@@ -123,7 +127,7 @@ def read(path: Path) -> Activity:
             calls=tables.conform(calls, tables.CALLS, "calls"),
             ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
-            graph_tracing=_graph_tracing(signatures, operations, calls),
+            graph_tracing=_graph_tracing(signatures, nodes, calls),
             stray_operations=stray,
         )
 
@@ -137,21 +141,18 @@ def _found(source: Source) -> Columns:
     """All that ran on a GPU, table below table in the order of tables.KINDS; `what` is the id that its name has."""
     wanted = {}
     for table, name in _NAMED_BY.items():
-        present = source.columns(table)
-        if present and not present >= _NEEDED:
-            raise TraceError(
-                f"table {table} lacks {', '.join(sorted(_NEEDED - present))}: not an nsys export of a known version; "
-                "export the report again with nsys 2022.4 or later"
-            )
-        wanted[table] = {"start": 0, "end": 0, **_PLACE, name: -1, **dict.fromkeys(joins.SHAPE, int(table == KERNEL))}
+        plausible.expect_columns(table, source.columns(table), _NEEDED)
+        shape = dict.fromkeys(joins.SHAPE, int(table == KERNEL))
+        wanted[table] = {"start": _NO_BEGIN, "end": _NEVER, **_PLACE, name: -1, **shape}
     values, rows = source.stacked(wanted, small=_SMALL)
     kind: Any = np.repeat(np.arange(len(rows), dtype=np.int8), rows)
     found: Columns = {**dict(zip(_FOUND, values, strict=True)), "kind": kind}
-    if not rows[-1]:
-        return found
-    # CUPTI gives 0 for both times of a graph where it could not collect them.
-    timed = (found["start_ns"] != 0) | (found["end_ns"] != 0) | (kind != tables.KINDS.index("graph"))
-    return {name: column[timed] for name, column in found.items()}
+    if rows[-1]:
+        # CUPTI gives 0 for both times of a graph where it could not collect them.
+        timed = (found["start_ns"] != 0) | (found["end_ns"] != 0) | (kind != tables.KINDS.index("graph"))
+        found = {name: column[timed] for name, column in found.items()}
+    plausible.expect_times("GPU operations", found["start_ns"], found["end_ns"])
+    return found
 
 
 def _ran(
@@ -159,7 +160,7 @@ def _ran(
 ) -> tuple[pd.DataFrame, tuple[Columns, pd.DataFrame], int]:
     """The ranks, their operations with signatures, and how many operations are of no rank."""
     found = _found(source)
-    _expect_cuda(path, source, len(found["start_ns"]))
+    _expect_cuda(path, source, found["kind"])
     ranks, owner = _ranks(source, found.pop("global_pid"), found.pop("process_device"))
     return ranks, _operations(found, owner, strings), int((owner < 0).sum())
 
@@ -190,11 +191,16 @@ def _launching(operations: Columns, called: _Called, ranks: pd.DataFrame) -> Int
     return joins.launching(called.of_process(of_thread), ids[0], of_rank[operations["rank"]], ids[1])
 
 
-def _expect_cuda(path: Path, source: Source, operations: int) -> None:
-    runtime = bool(source.columns(RUNTIME))
-    if operations and runtime:
+def _expect_cuda(path: Path, source: Source, kinds: Ints) -> None:
+    """`kinds` are those of all that ran, in the order of tables.KINDS: kernels come first and graphs last."""
+    runtime, operations = bool(source.columns(RUNTIME)), len(kinds) > 0
+    computed = operations and (tables.KINDS[kinds[0]] == "kernel" or tables.KINDS[kinds[-1]] == "graph")
+    if computed and runtime:
         return
-    if operations:
+    if operations and runtime:
+        found = f"copies on GPUs but no kernel ({KERNEL} and {GRAPH} are absent or empty)"
+        option = "--trace=cuda,nvtx --cuda-graph-trace=node"
+    elif operations:
         found, option = f"GPU operations but no CUDA calls ({RUNTIME} is absent)", "--trace=cuda,nvtx"
     elif runtime:
         found = f"CUDA calls but no GPU operation ({KERNEL} and {GRAPH} are absent or empty)"
@@ -242,14 +248,17 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
 
 
 def _calls(source: Source, strings: Mapping[int, str]) -> _Called:
+    plausible.expect_columns(RUNTIME, source.columns(RUNTIME), _NEEDED_OF_CALLS)
     queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
-    wanted = {"start": 0, "end": 0, "globalTid": 0, "correlationId": -1, "nameId": -1}
+    wanted = {"start": _NO_BEGIN, "end": _NEVER, "globalTid": 0, "correlationId": -1, "nameId": -1}
     values = source.integers(RUNTIME, wanted, excluding=("nameId", queries), small=_SMALL)
+    plausible.expect_times("CUDA calls", values["start"], values["end"])
     thread, thread_ids = pd.factorize(values.pop("globalTid"), sort=True)
     order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
     del thread
     name_code, name_ids = pd.factorize(values.pop("nameId"))
-    names, kinds = _categories([api_name(strings.get(int(number), f"call {number}")) for number in name_ids])
+    plausible.expect_names(name_ids, strings)
+    names, kinds = _categories([api_name(strings[int(number)]) for number in name_ids])
     name_code = name_code[order]
     starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
     counts = np.diff(bounds)
@@ -301,9 +310,9 @@ def _version(source: Source) -> str:
     return found.get("EXPORT_PRODUCT_VERSION") or "unknown"
 
 
-def _graph_tracing(signatures: pd.DataFrame, operations: Columns, calls: pd.DataFrame) -> str:
+def _graph_tracing(signatures: pd.DataFrame, nodes: Ints, calls: pd.DataFrame) -> str:
     if (signatures["kind"] == "graph").any():
         return "graph"
-    if (operations["graph_node"] >= 0).any():
+    if len(nodes):
         return "node"
     return "unseen" if (calls["kind"] == "graph").any() else "none"

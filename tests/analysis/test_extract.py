@@ -289,6 +289,59 @@ def test_a_kernel_table_of_another_program_is_refused(tmp_path: Path) -> None:
         _read(trace, tmp_path, without=(f"{traces.KERNEL}.globalPid",))
 
 
+@pytest.mark.parametrize("table", [traces.KERNEL, traces.RUNTIME])
+@pytest.mark.parametrize(
+    ("side", "value", "reason"),
+    [
+        pytest.param("end", 1_000, "1 of .* end before they begin", id="ends before it begins"),
+        pytest.param("end", None, "1 of .* end before they begin, or one of the two is absent", id="no end"),
+        pytest.param("start", None, "1 of .* end before they begin, or one of the two is absent", id="no begin"),
+        pytest.param("end", 2**63 - 1, "more than a week lies between", id="ends in 292 years"),
+        pytest.param("start", -(2**62), "more than a week lies between", id="began 146 years ago"),
+    ],
+)
+def test_a_time_that_cannot_be_is_refused(
+    tmp_path: Path, table: str, side: str, value: int | None, reason: str
+) -> None:
+    trace = traces.decode(steps=20)
+    trace.tables[table][50][side] = value
+    with pytest.raises(TraceError, match=f"{reason}.*expected the times of one capture.*export the report again"):
+        _read(trace, tmp_path)
+
+
+@pytest.mark.parametrize("by", [0, -10_000_000_000, 1_763_000_000_123_456_789], ids=["now", "before", "since 1970"])
+def test_times_of_any_clock_are_read_and_an_operation_may_take_no_time(tmp_path: Path, by: int) -> None:
+    trace = Sqlite()
+    trace.launch("gemm", at=by, start=by + 5, end=by + 5)
+    assert _read(trace, tmp_path).operations[["start_ns", "end_ns"]].to_numpy().tolist() == [[by + 5, by + 5]]
+
+
+@pytest.mark.parametrize("column", ["nameId", "correlationId", "globalTid"])
+def test_calls_that_could_not_be_told_apart_or_joined_are_refused(tmp_path: Path, column: str) -> None:
+    with pytest.raises(TraceError, match=f"{traces.RUNTIME} lacks {column}.*export the report again"):
+        _read(traces.decode(graphs=True), tmp_path, without=(f"{traces.RUNTIME}.{column}",))
+
+
+def test_calls_without_their_names_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="1 of 1 CUDA functions have no name in table StringIds"):
+        _read(traces.decode(), tmp_path, without=("StringIds",))
+
+
+def test_nodes_of_graphs_that_no_graph_launch_started_are_refused(tmp_path: Path) -> None:
+    trace = traces.decode(graphs=True, steps=10, prefill=False)
+    for row in trace.tables[traces.RUNTIME][3:5]:
+        row["nameId"] = trace.text("cudaDeviceSynchronize_v3020")
+    with pytest.raises(TraceError, match=r"8 nodes of graphs were started by other calls.*\(cudaDeviceSynchronize\)"):
+        _read(trace, tmp_path)
+
+
+def test_copies_without_any_kernel_are_refused_and_not_analysed_as_idle_time(tmp_path: Path) -> None:
+    trace = traces.decode()
+    trace.copy(5000, 5010, at=4990, pid=101)
+    with pytest.raises(TraceError, match=r"copies on GPUs but no kernel.*--cuda-graph-trace=node"):
+        _read(trace, tmp_path, without=(traces.KERNEL,))
+
+
 @pytest.mark.parametrize(
     ("engine", "tp", "launches", "nodes", "call_ms"),
     [("vllm", 1, 23, 10_327, 11.81), ("sglang", 8, 192, 93_312, 88.04)],
