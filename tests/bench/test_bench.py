@@ -10,6 +10,7 @@ import pytest
 from analysis import summary
 from analysis.extract import KERNEL, RUNTIME
 from tests import traces
+from tests.bench import __main__ as bench
 from tests.bench import repeat
 from tests.bench.__main__ import RECORDING, Row, broken
 
@@ -68,6 +69,15 @@ def test_twice_the_trace_has_twice_the_iterations_of_the_same_kind(twice: Path) 
 )
 def test_a_broken_limit_is_told(changed: dict[str, float], problem: str | None) -> None:
     assert broken([replace(GOOD, **changed)]) == ([problem] if problem else [])
+
+
+@pytest.mark.parametrize(("analysis_s", "status"), [(5.0, 0), (6.1, 1)])
+def test_the_command_fails_where_a_limit_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], analysis_s: float, status: int
+) -> None:
+    monkeypatch.setattr(bench, "_row", lambda times, runs: replace(GOOD, times=times, analysis_s=analysis_s))
+    assert bench.main(["--times", "50"]) == status
+    assert ("Every limit holds." in capsys.readouterr().out) == (status == 0)
 
 
 def test_time_that_grows_faster_than_the_trace_is_told() -> None:
