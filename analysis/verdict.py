@@ -1,0 +1,242 @@
+"""`python -m analysis.verdict FOLDER [--json]`: turn CUDA graphs on or off, by how much, and at what cost.
+
+For each configuration of a study: what was measured at each batch, the gain with its interval and what it says; where
+only graphs off was measured and traced, the gain PREDICTED; what capturing costs in time and memory, and what that
+costs in KV cache; the batch sizes worth a graph; and the five questions of the published decision flow.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from analysis import extract, iterations, predict, questions
+from analysis.errors import TraceError
+from analysis.estimates import Estimate
+from analysis.headline import per_configuration
+from analysis.recordings import Study, open_study
+
+ON, OFF, UNDECIDED = "turn on", "turn off", "undecided"
+_KEYS = ["engine", "model", "tp", "compile"]
+_HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'measured off / on':>20}  verdict"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the verdicts of a study folder; one that cannot be used gives its reason on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.verdict", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that study.sweep wrote, or a recording")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    try:
+        found = verdicts(open_study(arguments.folder))
+    except TraceError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
+    return 0
+
+
+def verdicts(study: Study) -> dict[str, Any]:
+    """What lines() puts in words, ready for JSON. Raises TraceError where nothing was measured or traced."""
+    windows = study.windows.assign(study=study.folder.name, made_by="")
+    times = per_configuration(windows).set_index([*_KEYS, "batch", "graphs"])
+    keys = sorted({key for table in (study.windows, study.traces) for key in _keys_of(table)})
+    if not keys:
+        raise TraceError(
+            f"{study.folder} holds neither times nor traces; expected cases that succeeded; run study.sweep, or name "
+            "another folder"
+        )
+    return {"folder": study.folder.name, "configurations": [_configuration(study, times, key) for key in keys]}
+
+
+def _keys_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[key] for key in _KEYS), strict=True)
+
+
+def _configuration(study: Study, times: pd.DataFrame, key: tuple[Any, ...]) -> dict[str, Any]:
+    levels = [times.index.get_level_values(name) for name in _KEYS]
+    mine = times[[own == key for own in zip(*levels, strict=True)]]
+    batches = sorted({int(batch) for batch in mine.index.get_level_values("batch")})
+    measured = [row for batch in batches if (row := _measured(mine, key, batch)) is not None]
+    traces = study.traces[(study.traces[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)]
+    foretold = _foretold(traces, {row["batch"] for row in measured})
+    cost = _cost(study, key, measured)
+    doubts, answers = _traced(traces, cost["capture_s"], cost["pays_after_steps"])
+    doubts = [*_mislabelled(study, key), *doubts]
+    rows = [*measured, *foretold]
+    return dict(zip(_KEYS, key, strict=True)) | {
+        "verdict": UNDECIDED if doubts else _overall(rows),
+        "doubts": doubts,
+        "by_batch": measured,
+        "predicted_by_batch": foretold,
+        "capture_sizes": [row["batch"] for row in rows if row["verdict"] == ON],
+        "cost": cost,
+        "questions": answers,
+    }
+
+
+def _measured(mine: pd.DataFrame, key: tuple[Any, ...], batch: int) -> dict[str, Any] | None:
+    """One batch that was measured with graphs off and on; the interval divides the extremes of both, and is wide."""
+    halves = [(*key, batch, graphs) for graphs in ("off", "on")]
+    if not all(half in mine.index for half in halves):
+        return None
+    off, on = (mine.loc[half] for half in halves)
+    gain = Estimate(
+        value=float(off["tpot_ms"] / on["tpot_ms"]),
+        low=float(off["low_ms"] / on["high_ms"]),
+        high=float(off["high_ms"] / on["low_ms"]),
+    )
+    return {
+        "batch": batch,
+        "measured_off_ms": float(off["tpot_ms"]),
+        "measured_on_ms": float(on["tpot_ms"]),
+        "measured_gain": gain.to_json(),
+        "starts": int(min(off["starts_count"], on["starts_count"])),
+        "verdict": _says(gain),
+    }
+
+
+def _foretold(traces: pd.DataFrame, known: set[int]) -> list[dict[str, Any]]:
+    """Batches that were traced with graphs off, but not measured with both."""
+    rows = []
+    off = traces[(traces["graphs"] == "off") & (traces["tracing"] == "node") & ~traces["batch"].isin(known)]
+    for row in off.drop_duplicates("batch").to_dict("records"):
+        found, model = predict.facts(iterations.find(extract.read(row["path"]))), predict.recorded()
+        on = predict.graphs_on_ms(found, model)
+        eager = predict.graphs_off_ms(found, predict.host_ms(found, model), model)
+        gain = eager.over(on)
+        rows.append(
+            {"batch": int(row["batch"]), "mark": "PREDICTED", "predicted_off_ms": eager.to_json(),
+             "predicted_on_ms": on.to_json(), "predicted_gain": gain.to_json(), "verdict": _says(gain)}
+        )  # fmt: skip
+    return rows
+
+
+def _says(gain: Estimate) -> str:
+    if gain.low > 1:
+        return ON
+    return OFF if gain.high < 1 else UNDECIDED
+
+
+def _overall(rows: Sequence[Mapping[str, Any]]) -> str:
+    """On where some batch gains and none loses: a batch without a graph runs as it would anyway."""
+    said = {row["verdict"] for row in rows}
+    return ON if ON in said and OFF not in said else OFF if said == {OFF} else UNDECIDED
+
+
+def _cost(study: Study, key: tuple[Any, ...], measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What graphs cost by the engine's own words: None where it said nothing that was recorded.
+
+    kept_gain is the least measured gain, less the share of KV cache lost: near saturation fewer tokens of it may cost
+    as large a share of the sequences that run at once.
+    """
+    resolved = {
+        graphs: [one["resolved"] for one in _records(study, key, graphs) if one.get("resolved")]
+        for graphs in ("off", "on")
+    }
+    tokens = {graphs: _median(_kv_tokens(one) for one in found) for graphs, found in resolved.items()}
+    capture_s, graph_gib = (_largest(one.get(name) for one in resolved["on"]) for name in ("capture_s", "graph_gib"))
+    off, on = tokens["off"], tokens["on"]
+    lost = None if off is None or on is None else max(1 - on / off, 0.0)
+    saved_ms = [row["measured_off_ms"] - row["measured_on_ms"] for row in measured]
+    pays = 1e3 * capture_s / max(saved_ms) if capture_s is not None and saved_ms and max(saved_ms) > 0 else None
+    least = min((row["measured_gain"]["low"] for row in measured), default=None)
+    return {
+        "capture_s": capture_s,
+        "graph_gib": graph_gib,
+        "kv_tokens_off": off,
+        "kv_tokens_on": on,
+        "kv_lost_ratio": lost,
+        "pays_after_steps": pays,
+        "kept_gain": None if lost is None or least is None else least * (1 - lost),
+    }
+
+
+def _records(study: Study, key: tuple[Any, ...], graphs: str) -> Iterator[Mapping[str, Any]]:
+    """The untraced cases of a configuration that succeeded: traced ones are given other room for sequences."""
+    cases = study.cases
+    wanted = (cases[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)
+    wanted &= (cases["graphs"] == graphs) & (cases["outcome"] == "ok") & (cases["tracing"] == "off")
+    return (study.records[name] for name in cases.loc[wanted, "case"])
+
+
+def _kv_tokens(resolved: Mapping[str, Any]) -> float | None:
+    if resolved.get("kv_tokens"):
+        return float(resolved["kv_tokens"])
+    blocks, tokens = resolved.get("kv_blocks"), resolved.get("kv_block_tokens")
+    return float(blocks * tokens) if blocks and tokens else None
+
+
+def _median(values: Iterator[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _largest(values: Iterator[Any]) -> float | None:
+    return max((float(value) for value in values if value is not None), default=None)
+
+
+def _mislabelled(study: Study, key: tuple[Any, ...]) -> list[str]:
+    wrong, records = study.mislabelled(), [*_records(study, key, "off"), *_records(study, key, "on")]
+    return [f"{one['name']}: {wrong[one['name']]}" for one in records if one["name"] in wrong]
+
+
+def _traced(
+    traces: pd.DataFrame, capture_s: float | None, pays_after_steps: float | None
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Why the traces contradict their labels, and the five questions, by the first trace with graphs, else without."""
+    nodes = traces[traces["tracing"] == "node"].sort_values("graphs", ascending=False, kind="stable")
+    if nodes.empty:
+        return [], []
+    row = nodes.iloc[0]
+    trace = iterations.find(extract.read(row["path"]))
+    found = predict.facts(trace)
+    ran = "on" if found.graphs else "off"
+    doubts = [f"{row['case']}: labelled graphs {row['graphs']}, traced {ran}"] if ran != row["graphs"] else []
+    never = capture_s is not None and pays_after_steps is None
+    return doubts, questions.answers(trace, found, float("inf") if never else pays_after_steps)
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The verdicts in words, a table of what was measured and one of what is PREDICTED."""
+    for one in found["configurations"]:
+        compiled = "" if one["compile"] == "engine" else f", torch.compile {one['compile']}"
+        sizes = ", ".join(map(str, one["capture_sizes"])) or "none"
+        yield f"{one['engine']} {one['model']} TP{one['tp']}{compiled}: {one['verdict']}; sizes worth a graph: {sizes}"
+        yield from (f"  no verdict: {doubt}" for doubt in one["doubts"])
+        yield _HEADINGS
+        for row in one["by_batch"]:
+            gain = Estimate(**row["measured_gain"])
+            yield (
+                f"{row['batch']:>7} {row['measured_off_ms']:>17.3g} {row['measured_on_ms']:>16.3g} {gain!s:>20}  "
+                f"{row['verdict']} ({row['starts']} start{'s' if row['starts'] > 1 else ''})"
+            )
+        for row in one["predicted_by_batch"]:
+            off, on, gain = (Estimate(**row[f"predicted_{name}"]) for name in ("off_ms", "on_ms", "gain"))
+            yield f"  batch {row['batch']}, PREDICTED: off {off} ms, on {on} ms, off / on {gain}: {row['verdict']}"
+        yield from _cost_lines(one["cost"])
+        for answer in one["questions"]:
+            yield f"  {answer['question']} {answer['answer']}: {answer['found']}"
+
+
+def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+    if cost["capture_s"] is not None:
+        pays = f", paid for after {cost['pays_after_steps']:.0f} decode steps" if cost["pays_after_steps"] else ""
+        yield f"  cost: {cost['capture_s']:.1f} s of capturing{pays}; {cost['graph_gib']:.2f} GiB of graphs"
+    if cost["kv_lost_ratio"] is not None:
+        kept = f"; of the least gain {cost['kept_gain']:.2f} is left near saturation" if cost["kept_gain"] else ""
+        yield (
+            f"  cost: {cost['kv_lost_ratio']:.2%} of the KV cache ({cost['kv_tokens_off']:.0f} to "
+            f"{cost['kv_tokens_on']:.0f} tokens){kept}"
+        )
+    if cost["capture_s"] is None and cost["kv_lost_ratio"] is None:
+        yield "  cost: not recorded"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

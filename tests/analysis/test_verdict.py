@@ -1,0 +1,122 @@
+"""The net verdict of small studies whose every number is chosen here, and of a recording."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import verdict
+from analysis.recordings import open_study
+from tests.analysis import studies
+
+CAPTURED = {"graphs": "on", "kv_tokens": 900, "capture_s": 2.0, "graph_gib": 0.5}
+
+
+def study(folder: Path, off_ms: list[float], on_ms: list[float], **resolved: Any) -> Path:
+    studies.write_case(folder, graphs="off", tpot_ms=off_ms)
+    if on_ms:
+        studies.write_case(folder, graphs="on", tpot_ms=on_ms, resolved=CAPTURED | resolved)
+    return studies.write_study(folder)
+
+
+def found(folder: Path) -> dict[str, Any]:
+    [one] = verdict.verdicts(open_study(folder))["configurations"]
+    return one
+
+
+@pytest.mark.parametrize(
+    ("off_ms", "on_ms", "said", "sizes"),
+    [
+        ([10.0, 11.0, 12.0], [5.0, 5.5, 6.0], "turn on", [1]),
+        ([5.0, 5.5, 6.0], [5.2, 5.5, 5.8], "undecided", []),
+        ([5.0, 5.1, 5.2], [6.0, 6.1, 6.2], "turn off", []),
+    ],
+)
+def test_the_interval_of_the_gain_decides(
+    tmp_path: Path, off_ms: list[float], on_ms: list[float], said: str, sizes: list[int]
+) -> None:
+    one = found(study(tmp_path, off_ms, on_ms))
+    assert (one["verdict"], one["capture_sizes"]) == (said, sizes)
+    [row] = one["by_batch"]
+    assert row["measured_gain"]["value"] == pytest.approx(off_ms[1] / on_ms[1])
+    assert row["measured_gain"]["low"] == pytest.approx(off_ms[0] / on_ms[2])
+
+
+def test_costs_are_what_the_engine_said_and_what_it_lost(tmp_path: Path) -> None:
+    cost = found(study(tmp_path, [10.0] * 3, [5.0] * 3))["cost"]
+    assert (cost["capture_s"], cost["graph_gib"]) == (2.0, 0.5)
+    # 1,000 tokens of KV cache without graphs, 900 with; 5 ms saved a step.
+    assert cost["kv_lost_ratio"] == pytest.approx(0.1)
+    assert cost["pays_after_steps"] == pytest.approx(400)
+    assert cost["kept_gain"] == pytest.approx(2 * 0.9)
+
+
+def test_what_graphs_do_not_save_never_pays(tmp_path: Path) -> None:
+    assert found(study(tmp_path, [5.0] * 3, [5.0] * 3))["cost"]["pays_after_steps"] is None
+
+
+def test_costs_that_nobody_recorded_are_not_known(tmp_path: Path) -> None:
+    cost = found(study(tmp_path, [10.0] * 3, [5.0] * 3, kv_tokens=None, capture_s=None, graph_gib=None))["cost"]
+    assert [cost[name] for name in ("capture_s", "graph_gib", "kv_lost_ratio", "pays_after_steps")] == [None] * 4
+    assert cost["kept_gain"] is None
+
+
+def test_half_of_the_runs_is_enough_for_a_foretold_verdict(tmp_path: Path) -> None:
+    studies.write_case(tmp_path, graphs="off", traced_graphs="off")
+    one = found(study(tmp_path, [10.0] * 3, []))
+    assert one["by_batch"] == []
+    [row] = one["predicted_by_batch"]
+    assert (row["batch"], row["mark"]) == (1, "PREDICTED")
+    assert set(row["predicted_gain"]) == {"value", "low", "high"}
+    assert one["questions"]
+
+
+def test_what_was_measured_is_not_foretold(tmp_path: Path) -> None:
+    studies.write_case(tmp_path, graphs="off", traced_graphs="off")
+    assert found(study(tmp_path, [10.0] * 3, [5.0] * 3))["predicted_by_batch"] == []
+
+
+def test_a_label_that_the_engine_or_the_trace_contradicts_has_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    one = found(study(tmp_path / "a", [10.0] * 3, [5.0] * 3, graphs="off"))
+    assert one["verdict"] == "undecided"
+    assert "asked for graphs on, the engine resolved off" in one["doubts"][0]
+    studies.write_case(tmp_path / "b", graphs="on", traced_graphs="off")
+    one = found(study(tmp_path / "b", [10.0] * 3, [5.0] * 3))
+    assert one["doubts"][0].endswith("labelled graphs on, traced off")
+
+
+def test_words_mark_what_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    studies.write_case(tmp_path, graphs="off", traced_graphs="off")
+    assert verdict.main([str(study(tmp_path, [10.0] * 3, []))]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert next(line for line in shown if "PREDICTED" in line).startswith("  batch 1, PREDICTED: off ")
+    measured = tmp_path / "measured"
+    assert verdict.main([str(study(measured, [10.0] * 3, [5.0] * 3))]) == 0
+    first, heading, row, *_ = capsys.readouterr().out.splitlines()
+    assert first == "vllm llama3-8b TP1: turn on; sizes worth a graph: 1"
+    assert "PREDICTED" not in heading + row
+    assert row.split() == ["1", "10", "5", "2", "[2,", "2]", "turn", "on", "(1", "start)"]
+
+
+def test_json_is_what_the_words_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verdict.main([str(study(tmp_path, [10.0] * 3, [5.0] * 3)), "--json"]) == 0
+    [one] = json.loads(capsys.readouterr().out)["configurations"]
+    assert (one["engine"], one["tp"], one["verdict"]) == ("vllm", 1, "turn on")
+
+
+def test_what_is_no_study_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verdict.main([str(tmp_path)]) == 1
+    assert "is not a study folder" in capsys.readouterr().err
+    assert verdict.main([str(studies.write_study(tmp_path))]) == 1
+    assert "holds neither times nor traces" in capsys.readouterr().err
+
+
+def test_the_recorded_2x2_says_on_at_every_batch(root: Path) -> None:
+    configurations = verdict.verdicts(open_study(root / "data" / "recordings" / "h200x1-2026-11-21"))["configurations"]
+    assert [one["compile"] for one in configurations] == ["off", "on"]
+    for one in configurations:
+        assert (one["verdict"], one["capture_sizes"]) == ("turn on", [1, 8, 32, 128])
+        assert one["cost"]["capture_s"] == 1.0
+        assert one["cost"]["pays_after_steps"] < 200
