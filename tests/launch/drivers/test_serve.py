@@ -62,8 +62,12 @@ class Run:
 
     def end(self, code: int = 0) -> "Run":
         """Wait for the end, and hold that nothing of its session is left."""
-        ended = self.process.wait(timeout=30)
-        left = self.left()
+        try:
+            ended = self.process.wait(timeout=60)
+        finally:
+            left = self.left()
+            for process in [*left, self.process]:  # a test that fails leaves nothing either
+                process.kill()
         self.output, _ = self.process.communicate(timeout=30)
         assert (ended, left) == (code, []), self.output
         return self
