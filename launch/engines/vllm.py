@@ -1,8 +1,8 @@
 """vLLM's engine: CUDA graphs and torch.compile are two switches, of which enforce_eager turns both off.
 
 Its default has both on. Each corner of the 2x2 is set by the names that keep the other switch where it is:
-`mode: 0` without a graph mode would silently drop the graphs, and piecewise graphs need compilation, so without it
-graphs are those of whole decode steps.
+`mode: 0` without a graph mode silently drops the graphs before 0.30, and piecewise graphs need compilation, so without
+it graphs are those of whole decode steps.
 """
 
 import re

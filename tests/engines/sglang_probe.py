@@ -29,7 +29,8 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     """What ServerArgs makes of one case's options, and whether the server's flags come to the same."""
     from sglang.srt.server_args import ServerArgs
 
-    fields = {field.name for field in dataclasses.fields(ServerArgs)}
+    # From 0.5.20 on it is no dataclass but a msgspec.Struct.
+    fields = getattr(ServerArgs, "__struct_fields__", None) or [field.name for field in dataclasses.fields(ServerArgs)]
     found: dict[str, Any] = {"accepts": {name: name in fields for name in case["options"]}}
     try:
         found["resolved"] = told(ServerArgs(**case["options"]))
