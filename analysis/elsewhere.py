@@ -8,10 +8,8 @@ from typing import Any
 
 from analysis import (
     breakeven,
-    extract,
     given,
     hardware,
-    iterations,
     parallel,
     predict,
     published,
@@ -52,7 +50,7 @@ def _transferred(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     target, found = hardware.find(arguments.to), []
     models = tuple(weights.read(name) for name in arguments.models) if arguments.models else None
     for one in (one for argument in arguments.traces for one in given.traces(argument)):
-        typical = predict.facts(iterations.find(extract.read(given.existing(one.path))))
+        typical = given.looked_at(one, predict.facts)
         moved = parallel.with_tp(typical, arguments.tp) if arguments.tp else typical
         place = Place(
             source=hardware.find(typical.gpu),

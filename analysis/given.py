@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from analysis import extract, iterations
 from analysis.errors import TraceError
+from analysis.iterations import Trace
 from analysis.summary import stem
 
+Found = TypeVar("Found")
 WHAT = "a .sqlite or .sqlite.xz export, or a case folder"
 
 
@@ -48,6 +51,15 @@ def existing(path: Path) -> Path:
     """The trace, or its packed form: a recording packs a trace after its record was written."""
     packed = path.with_name(f"{path.name}.xz")
     return packed if not _holds(path.exists) and _holds(packed.is_file) else path
+
+
+def looked_at(one: Given, look: Callable[[Trace], Found]) -> Found:
+    """What `look` finds in the trace. Raises TraceError that names the file, also where the trace is read but unusable."""
+    path = existing(one.path)
+    try:
+        return look(iterations.find(extract.read(path)))
+    except TraceError as error:
+        raise TraceError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def _holds(test: Callable[[], bool]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import calibrations, elsewhere, explain, extract, given, iterations, pairs, predict
+from analysis import calibrations, elsewhere, explain, given, pairs, predict
 from analysis.calibrations import Calibration
 from analysis.errors import TraceError
 from analysis.iterations import Trace
@@ -77,7 +77,7 @@ def _of_traces(arguments: argparse.Namespace) -> int:
 
 
 def _looked_at(look: Look, one: given.Given, calibration: Calibration | None) -> dict[str, Any]:
-    return look(iterations.find(extract.read(given.existing(one.path))), one.name, calibration)
+    return given.looked_at(one, lambda trace: look(trace, one.name, calibration))
 
 
 def _reported(work: Callable[[], Any]) -> Any:

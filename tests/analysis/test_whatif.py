@@ -68,6 +68,12 @@ def test_what_cannot_be_used_is_said_in_a_line(
     assert shown.err.count("\n") == 1
 
 
+def test_a_trace_that_is_read_but_tells_too_little_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    path = traces.steady("vllm_whole-graphs_tp1")
+    assert main(["predict", str(path)]) == 1
+    assert capsys.readouterr().err.startswith(f"{path}: graphs were recorded whole")
+
+
 def test_one_bad_trace_leaves_the_others(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(tmp_path / "absent.sqlite"), str(case), "--json"]) == 1
     assert len(json.loads(capsys.readouterr().out)) == 1
