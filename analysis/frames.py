@@ -51,7 +51,7 @@ class Frames:
     left_out: pd.DataFrame
     """What a recording says was left out of it; empty for an export."""
     steps: pd.DataFrame
-    """One row per step of the capture, kept or not."""
+    """One row per step of the capture from one anchor to the next, kept or not."""
     iterations: pd.DataFrame
     """One row per rank and steady decode iteration; all that follow are about these."""
     samples: pd.DataFrame

@@ -39,6 +39,8 @@ _WORDS = {
 # attention (7 % of the operations), another number of requests those of all but the matrix products (over 30 %).
 _UNUSUAL = 0.2
 _UNSEEN_MOST = 2
+# An open end of the capture is a step where it holds that share of one's operations; else the rest of another.
+_STEP_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Trace:
     match_ratio: float
     dropped: int
     why_dropped: str
+    open_ends: tuple[str, ...] = ()
+    """The kinds of steps before the first anchor and after the last, of which a side is open."""
 
     @cached_property
     def window(self) -> Ints:
@@ -93,7 +97,7 @@ def find(activity: Activity) -> Trace:
     operations = activity.operations
     lead = int(activity.ranks["operations"].to_numpy().argmax())
     cut = _cut(activity, lead)
-    kinds = steps.classify(activity, lead, cut.bounds[lead])
+    kinds, open_ends = steps.classify(activity, lead, cut.bounds[lead], _STEP_SHARE * cut.period_operations)
     number = _step_of(operations, cut.bounds)
     kept, why = _steady(operations, number, kinds, activity)
     found = _iterations(cut.bounds, kept)
@@ -109,6 +113,7 @@ def find(activity: Activity) -> Trace:
         match_ratio=cut.match_ratio,
         dropped=len(kept) - int(kept.sum()),
         why_dropped=_why_dropped(why),
+        open_ends=open_ends,
     )
 
 

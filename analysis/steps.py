@@ -57,19 +57,37 @@ _UNKNOWN = -1
 _MANY = 2**62
 
 
-def classify(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
+def classify(
+    activity: Activity, lead: int, bounds: Ints, least_operations: float
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Kind, sequences, tokens and graph_launches of each step, by the marks of the engine or by the operations.
 
     `bounds` is when the lead rank's anchors end; step k lies between k-1 and k. The column `marked` says whether it
-    is by mark; `seen`, what the operations alone say.
+    is by mark; `seen`, what the operations alone say. Beside it the kinds of the open ends: what the capture holds
+    before the first bound and after the last, each where it is `least_operations` or more.
     """
-    rows = _rows(activity, lead, bounds)
+    ends_ns = activity.operations.loc[activity.operations["rank"] == lead, "end_ns"]
+    outer = np.array([ends_ns.min() - 1, *bounds, max(ends_ns.max(), bounds[-1] + 1)], np.int64)
+    rows, marks = _rows(activity, lead, outer), _marks(activity, lead, outer)
+    found = _classified(rows[1:-1].reset_index(drop=True), marks[1:-1].reset_index(drop=True))
+    sequences = rows["sequences"].to_numpy(np.int64, copy=True)
+    # What samples may lie beyond the anchor, or beyond the end of the capture.
+    for at, beside in ((0, 1), (-1, -2)):
+        sequences[at] = sequences[beside] if sequences[at] == _UNKNOWN else sequences[at]
+    rows = rows.assign(sequences=sequences)
+    ends = _classified(rows, marks)[(rows["operations"] >= least_operations).to_numpy(bool)]
+    ends = ends[ends["step"].isin((1, len(rows)))]
+    if found["marked"].any():
+        ends = ends[ends["marked"]]
+    return found, tuple(str(kind) for kind in ends["kind"])
+
+
+def _classified(rows: pd.DataFrame, marks: pd.DataFrame) -> pd.DataFrame:
     seen = _told(rows)
-    marks = _marks(activity, lead, bounds)
     marked = marks["kind"].notna().to_numpy(bool)
     return pd.DataFrame(
         {
-            "step": np.arange(1, len(bounds)),
+            "step": np.arange(1, len(rows) + 1),
             "kind": pd.Categorical(np.where(marked, marks["kind"], seen), categories=KINDS),
             "sequences": _known(np.where(marked, marks["sequences"], rows["sequences"])),
             "tokens": _known(np.where(marked, marks["tokens"], rows["tokens"])),
@@ -104,13 +122,17 @@ def alike(found: pd.DataFrame, *, first: int, last: int) -> "npt.NDArray[np.obje
 
 
 def counts(trace: "Trace") -> dict[str, Any]:
-    """How many steps of each kind the capture held, how many are kept, of which batch, and why the others are not."""
+    """How many steps of each kind the capture held, how many are kept, of which batch, and why the others are not.
+
+    Those at its open ends, without an anchor before or after them, are among the kinds, neither kept nor dropped.
+    """
     steps = trace.steps
     kept = steps[steps["kept"]]
     batch = kept["sequences"].dropna().unique()
     dropped = steps.loc[~steps["kept"], "why"].value_counts()
     return {
-        **{kind: int((steps["kind"] == kind).sum()) for kind in KINDS},
+        **{kind: int((steps["kind"] == kind).sum()) + trace.open_ends.count(kind) for kind in KINDS},
+        "open_ends": len(trace.open_ends),
         "kept": len(kept),
         "sequences": int(batch[0]) if len(batch) == 1 else None,
         "dropped": {reason: int(dropped[reason]) for reason in REASONS if reason in dropped.index},
@@ -128,8 +150,8 @@ def _known(values: Any) -> "pd.Series[Any]":
 
 
 def _rows(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
-    """Per step: tokens, sequences (-1 unknown), graph_launches, graphed (the forward
-    is in graphs), hidden (and its kernels not recorded), largest (the most blocks of a kernel)."""
+    """Per step: operations, tokens, sequences (-1 unknown), graph_launches, graphed (the forward is in graphs),
+    hidden (and its kernels not recorded), largest (the most blocks of a kernel)."""
     operations = activity.operations[activity.operations["rank"] == lead]
     signature = operations["signature"].to_numpy(np.int64)
     step = np.searchsorted(bounds, operations["end_ns"].to_numpy(np.int64), side="left") - 1
@@ -147,6 +169,7 @@ def _rows(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
     hidden = (np.bincount(step[opaque], minlength=steps) > 0) & (by_norm == 0)
     return pd.DataFrame(
         {
+            "operations": np.bincount(step, minlength=steps),
             "tokens": tokens,
             "sequences": _sampled(step, blocks[signature], samples[signature], tokens),
             "graph_launches": launches,

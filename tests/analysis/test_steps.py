@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from itertools import chain, repeat
+from itertools import chain, product, repeat
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def test_a_batch_that_shrinks_is_cut_into_steps_and_the_most_frequent_size_kept(
     assert kinds(trace) == [("decode", 4, 4)] * 11 + [("decode", 3, 3)] * 20 + [("decode", 1, 1)] * 6
     assert trace.iterations["iteration"].tolist() == list(range(12, 32))
     assert steps.counts(trace) == {
-        "decode": 37, "prefill": 0, "mixed": 0, "other": 0, "kept": 20, "sequences": 3,
+        "decode": 38, "prefill": 0, "mixed": 0, "other": 0, "open_ends": 1, "kept": 20, "sequences": 3,
         "dropped": {"profiler start": 4, "end of capture": 1, "batch size": 12},
     }  # fmt: skip
     assert "12 of another batch size" in trace.why_dropped
@@ -74,8 +74,60 @@ def test_prefill_that_runs_beside_decoding_sequences_is_mixed(tmp_path: Path) ->
     schedule = [[decode(3)] * 8, prefill(103, 4), [decode(4)] * 9, prefill(55, 5), [decode(5)] * 4, [decode(4)] * 9]
     trace = find(serve(*schedule), tmp_path)
     found = steps.counts(trace)
-    assert (found["decode"], found["mixed"], found["prefill"], found["kept"]) == (29, 2, 0, 16)
+    assert (found["decode"], found["mixed"], found["prefill"], found["kept"]) == (30, 2, 0, 16)
     assert trace.steps["kind"].tolist()[7] == "mixed"
+
+
+def test_a_prefill_before_the_first_anchor_is_counted_though_nothing_tells_where_it_began(tmp_path: Path) -> None:
+    trace = find(serve(prefill(100), [decode(3)] * 12), tmp_path)
+    assert kinds(trace) == [("decode", 3, 3)] * 12
+    assert trace.open_ends == ("prefill",)
+    counted = steps.counts(trace)
+    assert (counted["prefill"], counted["decode"], counted["open_ends"]) == (1, 12, 1)
+
+
+@pytest.mark.parametrize(("kept", "counted"), [(17, 0), (18, 1)])
+def test_a_step_that_the_end_of_the_capture_cuts_counts_from_half_of_its_operations_on(
+    tmp_path: Path, kept: int, counted: int
+) -> None:
+    trace = serve([decode(3)] * 12)
+    # A step has 35 operations; of one more this many were recorded.
+    forward(trace, 1000 + 12 * (35 * 6 + 20), tokens=3, sequences=3)
+    for table in (traces.KERNEL, traces.RUNTIME):
+        del trace.tables[table][12 * 35 + kept :]
+    found = find(trace, tmp_path)
+    assert found.open_ends == ("decode",) * (1 + counted)
+    assert steps.counts(found)["decode"] == 12 + counted
+
+
+def test_where_the_engine_marks_steps_an_open_end_without_a_mark_is_none(tmp_path: Path) -> None:
+    marks = ["execute_context_1(100)_generation_0(0)", *["execute_context_0(0)_generation_3(3)"] * 12]
+    for first, expected in ((marks[0], ("prefill",)), ("execute_context_0(0)_generation_0(0)", ())):
+        activity = serve(prefill(100), [decode(3)] * 12, marks=[first, *marks[1:]])
+        folder = tmp_path / str(len(expected))
+        folder.mkdir()
+        assert find(activity, folder).open_ends == expected
+
+
+@pytest.mark.parametrize(("engine", "tp"), [*product(("vllm",), (1, 4, 8)), *product(("sglang",), (1, 2, 8))])
+@pytest.mark.parametrize("graphs", ["off", "on"])
+def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
+    engine: str, tp: int, graphs: str
+) -> None:
+    activity = extract.read(traces.recorded(engine, tp, graphs))
+    found = steps.counts(iterations.find(activity))
+    # vLLM's ranges say 23; SGLang, which schedules a step ahead, runs one more.
+    assert (found["prefill"], found["decode"]) == (1, 23 + (engine == "sglang"))
+    marks = steps.marked(activity, 0)["kind"].value_counts().to_dict()
+    assert marks in ({}, {"decode": 23, "prefill": 1})
+
+
+@pytest.mark.parametrize("name", VLLM)
+def test_of_a_served_vllm_as_many_steps_of_each_kind_are_counted_as_it_marked(name: str) -> None:
+    activity = extract.read(traces.served(name))
+    marks = steps.marked(activity, 0)["kind"].value_counts()
+    found = steps.counts(iterations.find(activity))
+    assert {kind: found[kind] for kind in steps.KINDS} == {kind: marks.get(kind, 0) for kind in steps.KINDS}
 
 
 def test_what_ran_beside_the_first_step_of_many_rows_cannot_be_told(tmp_path: Path) -> None:
@@ -114,7 +166,7 @@ def test_a_step_outside_all_marks_is_told_by_its_operations(tmp_path: Path) -> N
 
 def test_marks_of_an_idle_engine_mark_nothing(tmp_path: Path) -> None:
     trace = serve([decode(2)] * 12, marks=["execute_context_0(0)_generation_0(0)"] * 12)
-    assert steps.counts(find(trace, tmp_path))["decode"] == 11
+    assert steps.counts(find(trace, tmp_path))["decode"] == 12
 
 
 def test_a_graph_is_padded_and_prefill_between_graphs_is_not_in_one(tmp_path: Path) -> None:
@@ -206,7 +258,7 @@ def test_an_anchor_whose_name_tells_nothing_is_found_by_what_else_runs_once_in_a
 @pytest.mark.parametrize("later", [16, 60])
 def test_a_batch_that_changes_once_hides_no_step(tmp_path: Path, later: int) -> None:
     trace = find(serve([decode(4)] * 12, [decode(3)] * later), tmp_path)
-    assert steps.counts(trace)["decode"] == 11 + later
+    assert steps.counts(trace)["decode"] == 12 + later
 
 
 def test_steps_before_the_first_that_returns_are_not_hidden(tmp_path: Path) -> None:
@@ -336,6 +388,7 @@ def test_of_a_served_vllm_the_steps_of_four_sequences_are_kept(name: str, kept: 
     assert (counted["kept"], counted["sequences"], counted["mixed"]) == (kept, 4, 7)
     assert set(trace.steps.loc[trace.steps["kept"], "graph_launches"]) == {launches}
     assert sum(counted["dropped"].values()) + counted["kept"] == len(trace.steps)
+    assert sum(counted[kind] for kind in steps.KINDS) == len(trace.steps) + counted["open_ends"]
 
 
 @pytest.mark.parametrize(
