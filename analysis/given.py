@@ -54,7 +54,7 @@ def existing(path: Path) -> Path:
 
 
 def looked_at(one: Given, look: Callable[[Trace], Found]) -> Found:
-    """What `look` finds in the trace. Raises TraceError that names the file, also where the trace is read but unusable."""
+    """What `look` finds in the trace. Its TraceError names the file, also where that was read but is of no use."""
     path = existing(one.path)
     try:
         return look(iterations.find(extract.read(path)))
