@@ -2,7 +2,8 @@
 
 A collective cannot end before its last rank begins, and until then the others spin, which looks like work. The rank
 that arrives last spins least, so the shortest duration over the ranks is what the collective itself takes, and what
-a rank spends beyond it is waiting. Durations only are compared: the clocks of the ranks need not agree.
+a rank spends beyond it is waiting. Durations only make that split, so that the clocks of the ranks need not agree for
+it; who arrived last is told by their clocks.
 """
 
 import re
@@ -19,7 +20,7 @@ from analysis.tables import Column
 INSTANCES = (
     Column(name="instance", dtype="int64", meaning="number of the collective, the same on all ranks"),
     Column(name="rank", dtype="int64", meaning="row of `ranks`"),
-    Column(name="iteration", dtype="int64", meaning="the steady iteration in which it ends on the rank"),
+    Column(name="iteration", dtype="int64", meaning="the steady iteration in which it ends on the first rank"),
     Column(name="signature", dtype="int64", meaning="row of `signatures`"),
     Column(name="stream", dtype="int64", meaning="CUDA stream, unique within its rank"),
     Column(name="start_ns", dtype="int64", meaning="when the rank arrived"),
@@ -52,6 +53,7 @@ _EXPERTS = re.compile(r"^deep_ep::\w+::(dispatch|combine)$")
 _UNNAMED = re.compile(r"<unnamed>::|\(anonymous namespace\)::|\{anonymous\}::")
 _ON_STREAM = ["rank", "stream", "start_ns", "end_ns"]
 _SEEN = ("node", "none")
+_WHOLE = "graphs were recorded whole, so the collectives in them are unseen; record with --cuda-graph-trace=node"
 # Ranks of one group meet in every collective; groups that do not wait for one another meet by chance.
 _MET_LEAST = 0.95
 
@@ -60,11 +62,13 @@ _MET_LEAST = 0.95
 class Matched:
     """The collectives of the steady iterations, matched over the ranks.
 
-    `instances` has a row for every collective and rank, in that order, in the columns of INSTANCES. It is empty where
-    there is no collective, and where `disagreement` says why the ranks' collectives cannot be matched.
+    `instances` has a row for every collective and rank, in that order, in the columns of INSTANCES; `rows` says which
+    row of the trace's operations each of them is. Both are empty where there is no collective, and where
+    `disagreement` says why the ranks' collectives cannot be matched.
     """
 
     instances: pd.DataFrame
+    rows: Ints
     disagreement: str | None
 
 
@@ -96,17 +100,55 @@ def among(trace: Trace) -> Mask:
 def match(trace: Trace) -> Matched:
     """Match the n-th collective of each rank with the n-th of the others, within the steady iterations.
 
-    Nothing is forced: where counts or names differ, where the ranks never meet, or where graphs were recorded whole,
-    so that what they ran is unseen, there are no instances but a sentence.
+    Where those do not match, because one beside the anchor ends before it on one rank and after it on another, they are
+    the first rank's, and of each other rank those that end with them. Nothing is forced: where counts or names differ,
+    where the ranks never meet, or where graphs were recorded whole, so that what they ran is unseen, there are no
+    instances but a sentence.
     """
-    at = np.flatnonzero(among(trace) & (trace.operations["iteration"] >= 0).to_numpy(bool))
-    found = trace.operations[["rank", "iteration", "signature", "stream", "start_ns", "end_ns"]].iloc[at]
-    found = found.sort_values(["rank", "start_ns"], kind="stable")
-    why = _disagreement(trace, found)
-    if why is None:
-        instances = _instances(found, len(trace.ranks))
-        why = _apart(instances)
-    return Matched(instances=_instances(found.iloc[:0], 1) if why else instances, disagreement=why)
+    if len(trace.ranks) > 1 and trace.activity.graph_tracing not in _SEEN:
+        return _matched(trace, np.empty(0, np.int64), _WHOLE)
+    rows = np.flatnonzero(among(trace))
+    steady = (trace.operations["iteration"].to_numpy(np.int64)[rows]) >= 0
+    found = _matched(trace, rows[steady])
+    if found.disagreement is None:
+        return found
+    together = _ending_together(trace, rows, steady)
+    again = found if together is None else _matched(trace, together)
+    return found if again.disagreement else again
+
+
+def _matched(trace: Trace, rows: Ints, why: str | None = None) -> Matched:
+    """The n-th of these collectives, which lie rank by rank, of each rank; none where something speaks against it."""
+    why = why or _disagreement(trace, rows)
+    instances = _instances(trace, rows[:0] if why else rows)
+    if why is None and (why := _apart(instances)):
+        instances = instances[:0]
+    order = np.arange(len(rows)).reshape(len(trace.ranks), -1).T.ravel() if why is None else rows[:0]
+    return Matched(instances=instances, rows=rows[order], disagreement=why)
+
+
+def _ending_together(trace: Trace, rows: Ints, steady: Mask) -> Ints | None:
+    """The steady ones of the first rank, and of each other rank the run of as many that ends with them; None where
+    there is none.
+    """
+    of_rank, ends_ns = (trace.operations[name].to_numpy(np.int64)[rows] for name in ("rank", "end_ns"))
+    wanted = np.flatnonzero(steady[of_rank == 0])
+    found = []
+    for rank in range(len(trace.ranks)):
+        mine = np.flatnonzero(of_rank == rank)
+        at = wanted + _shift(ends_ns[mine], ends_ns[wanted], wanted) if len(mine) and len(wanted) else wanted
+        if len(at) and (at[0] < 0 or at[-1] >= len(mine)):
+            return None
+        found.append(rows[mine[at]])
+    return np.concatenate(found)
+
+
+def _shift(ends_ns: Ints, wanted_ns: Ints, at: Ints) -> int:
+    """How many places after `at` the collective is that ends nearest to each wanted end, in the median."""
+    order = np.argsort(ends_ns, kind="stable")
+    times_ns = ends_ns[order]
+    nearest = order[np.searchsorted((times_ns[1:] + times_ns[:-1]) // 2, wanted_ns)]
+    return int(np.median(nearest - at))
 
 
 def waits(trace: Trace, matched: Matched) -> pd.DataFrame:
@@ -148,16 +190,13 @@ def spread_points(waited: pd.DataFrame, iter_ms: "pd.Series[float]") -> float:
     return float(100 * (ratio.max() - ratio.min()))
 
 
-def _disagreement(trace: Trace, found: pd.DataFrame) -> str | None:
-    """Why the ranks' collectives cannot be matched, None where they can."""
-    ranks = len(trace.ranks)
-    if ranks > 1 and trace.activity.graph_tracing not in _SEEN:
-        return "graphs were recorded whole, so the collectives in them are unseen; record with --cuda-graph-trace=node"
-    counts = np.bincount(found["rank"].to_numpy(np.int64), minlength=ranks)
-    named, of_signature = trace.activity.signatures["name"].to_numpy(), found["signature"].to_numpy(np.int64)
+def _disagreement(trace: Trace, rows: Ints) -> str | None:
+    """Why these collectives cannot be matched, None where they can."""
+    ranks, named = len(trace.ranks), trace.activity.signatures["name"].to_numpy()
+    of_rank, of_signature = (trace.operations[name].to_numpy(np.int64)[rows] for name in ("rank", "signature"))
+    counts = np.bincount(of_rank, minlength=ranks)
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[least] != counts[most]:
-        of_rank = found["rank"].to_numpy(np.int64)
         few, many = (pd.Series(named[of_signature[of_rank == rank]]).value_counts() for rank in (least, most))
         differs = (many.sub(few, fill_value=0)).abs().idxmax()
         return (
@@ -186,15 +225,18 @@ def _apart(instances: pd.DataFrame) -> str | None:
     )
 
 
-def _instances(found: pd.DataFrame, ranks: int) -> pd.DataFrame:
-    """Rows in order of rank and start, as many on every rank, to rows of INSTANCES."""
-    count = len(found) // ranks
+def _instances(trace: Trace, rows: Ints) -> pd.DataFrame:
+    """These operations, which lie rank by rank and are as many on every rank, as rows of INSTANCES."""
+    ranks = len(trace.ranks)
+    count = len(rows) // ranks
+    found = trace.operations[["rank", "iteration", "signature", "stream", "start_ns", "end_ns"]].iloc[rows]
     starts, ends = (found[name].to_numpy(np.int64).reshape(ranks, count) for name in ("start_ns", "end_ns"))
     durations = ends - starts
     intrinsic = np.broadcast_to(durations.min(axis=0), durations.shape)
     last = np.arange(ranks)[:, None] == starts.argmax(axis=0)
     table = found.assign(
         instance=np.tile(np.arange(count), ranks),
+        iteration=np.tile(found["iteration"].to_numpy(np.int64)[:count], ranks),
         duration_ns=durations.ravel(),
         intrinsic_ns=intrinsic.ravel(),
         wait_ns=(durations - intrinsic).ravel(),

@@ -115,28 +115,24 @@ def _by_signature(trace: Trace, matched: Matched) -> tuple[Ints, Floats, Ints]:
     operations, size = trace.operations, len(trace.activity.signatures)
     steady = (operations["iteration"] >= 0).to_numpy(bool)
     of_rank = operations["rank"].to_numpy(np.int64)
-    is_collective = _is_collective(trace)
-    waits_ns = matched.instances["wait_ns"].to_numpy(np.int64).reshape(-1, len(trace.ranks))
+    waits_ns = matched.instances["wait_ns"].to_numpy(np.int64)
     counts, spent_ns, graphed = np.zeros((len(trace.ranks), size), np.int64), np.zeros(size), np.zeros(size, np.int64)
     names = ("start_ns", "end_ns", "stream", "signature", "graph_node")
     columns = {name: operations[name].to_numpy(np.int64) for name in names}
     for rank in range(len(trace.ranks)):
         at = np.flatnonzero(steady & (of_rank == rank))
-        at = at[np.argsort(columns["start_ns"][at], kind="stable")]
         starts_ns, ends_ns, streams, signature, node = (column[at] for column in columns.values())
         waited_ns = np.zeros(len(at), np.int64)
-        if len(waits_ns):
-            waited_ns[is_collective[signature]] = waits_ns[:, rank]
+        mine = matched.rows[rank :: len(trace.ranks)]
+        place = np.searchsorted(at, mine)
+        # One of another rank's last iteration may be of none here.
+        here = at[np.minimum(place, len(at) - 1)] == mine
+        waited_ns[place[here]] = waits_ns[rank :: len(trace.ranks)][here]
         own_ns = useful_ns(starts_ns, ends_ns, streams, waited_ns)
         counts[rank] = np.bincount(signature, minlength=size)
         spent_ns += np.bincount(signature, weights=own_ns, minlength=size)
         graphed += np.bincount(signature[node >= 0], minlength=size)
     return counts, spent_ns, graphed
-
-
-def _is_collective(trace: Trace) -> npt.NDArray[np.bool_]:
-    what = trace.activity.signatures
-    return ((what["kind"] == "kernel") & (what["name"].map(collectives.kind) != "")).to_numpy(bool)
 
 
 def _groups(trace: Trace, ran: Ints) -> list[str]:

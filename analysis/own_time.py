@@ -35,8 +35,7 @@ def find(trace: Trace, matched: Matched) -> Own:
     own_ns = np.maximum(end_ns - np.maximum(start_ns, before_ns), 0)
     collective = collectives.among(trace)
     meets = collective & (iteration >= 0)
-    rows = matched.instances.sort_values(["rank", "instance"])
-    own_ns[meets] = np.minimum(own_ns[meets], rows["intrinsic_ns"].to_numpy(np.int64))
+    own_ns[matched.rows] = np.minimum(own_ns[matched.rows], matched.instances["intrinsic_ns"].to_numpy(np.int64))
     copies = (trace.activity.signatures["name"] == _STAGED).to_numpy(bool)[operations["signature"].to_numpy(np.int64)]
     # The next of the rank's on the same stream; operations lie rank by rank in order of start.
     follows = (rank[1:] == rank[:-1]) & (np.diff(operations["stream"].to_numpy(np.int64)) == 0)

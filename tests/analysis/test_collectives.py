@@ -121,6 +121,42 @@ def test_a_straggler_may_swap_and_is_counted_for_each_rank(tmp_path: Path) -> No
     assert matched.instances["wait_ns"].tolist() == [30, 0, 0, 30, 30, 0]
 
 
+BESIDE: list[Part] = [("gemm", 0, 60), ("norm", 62, 70), ("sample", 70, 80)]
+
+
+@pytest.mark.parametrize("later", [0, 1], ids=["ends later on rank 0", "ends later on rank 1"])
+def test_a_collective_that_ends_before_the_anchor_on_one_rank_and_after_it_on_another_is_one(
+    tmp_path: Path, later: int
+) -> None:
+    beside: list[list[Part]] = [[(GATHER, 50, 79)], [(GATHER, 60, 82)]]
+    trace = _trace(tmp_path, [BESIDE] * STEPS, [BESIDE] * STEPS, beside=beside if later else beside[::-1])
+    matched = collectives.match(trace)
+    assert matched.disagreement is None
+    starts = [[1550, 1560], [1650, 1660], [1750, 1760]] if later else [[1460, 1450], [1560, 1550], [1660, 1650]]
+    found = matched.instances
+    assert found["start_ns"].to_numpy().reshape(-1, 2).tolist() == starts
+    # It is of the iteration in which it ends on the first rank.
+    assert found["iteration"].tolist() == [5, 5, 6, 6, 7, 7]
+    assert found["wait_ns"].tolist() == ([7, 0] if later else [0, 7]) * 3
+    assert trace.operations["start_ns"].iloc[matched.rows].tolist() == found["start_ns"].tolist()
+
+
+def test_one_that_ends_on_either_side_of_the_anchor_now_and_then_is_still_the_same(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for rank in range(2):
+        trace.gpu(rank, uuid=f"uuid-{rank}")
+        _steps(trace, rank, [BESIDE] * STEPS)
+        # In step 4, the last before the steady ones, it ends after the anchor on rank 1 alone.
+        for number in range(STEPS):
+            end = 82 if rank == 1 and number == 4 else 79
+            at = 1000 + 100 * number
+            where = {"pid": 101 + rank, "device": rank, "stream": 9}
+            trace.launch(GATHER, at=at + 40, start=at + 60, end=at + end, **where)
+    matched = collectives.match(iterations.find(extract.read(trace.write(tmp_path / "trace.sqlite"))))
+    assert matched.disagreement is None
+    assert matched.instances["start_ns"].tolist() == [1560, 1560, 1660, 1660, 1760, 1760]
+
+
 def test_the_skew_of_ends_is_that_of_the_same_collective(tmp_path: Path) -> None:
     late = [("gemm", 30, 50), (ALL_REDUCE, 50, 61), *AFTER]
     assert collectives.end_skew(collectives.match(_pair(tmp_path, EARLY, late))) == collectives.EndSkew(
