@@ -4,6 +4,12 @@ A collective cannot end before its last rank begins, and until then the others s
 that arrives last spins least, so the shortest duration over the ranks is what the collective itself takes, and what
 a rank spends beyond it is waiting. Durations only make that split, so that the clocks of the ranks need not agree for
 it; who arrived last is told by their clocks.
+
+A collective that is launched early (dependent launch) begins while what it follows still runs. It counts from its
+begin nonetheless, and the end of what it follows as a part of it: on two GPUs with graphs 574 of 1170 all-reduces began
+early on the rank that came last, and took 2.43 us so and 1.76 us counted from the end of what they followed, where the
+same all-reduce without graphs, never early, took 2.34 us. Of other kernels' time 20 of 158 us an iteration counted so
+as collectives there, and at most 0.5 us on all other recorded traces.
 """
 
 import re

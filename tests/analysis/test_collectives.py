@@ -157,6 +157,28 @@ def test_one_that_ends_on_either_side_of_the_anchor_now_and_then_is_still_the_sa
     assert matched.instances["start_ns"].tolist() == [1560, 1560, 1660, 1660, 1760, 1760]
 
 
+def test_a_collective_that_begins_before_the_last_kernel_ended_counts_from_its_begin(tmp_path: Path) -> None:
+    early = [("gemm", 30, 50), (ALL_REDUCE, 46, 60), *AFTER]
+    found = collectives.match(_pair(tmp_path, EARLY, early)).instances
+    assert found["intrinsic_ns"].tolist()[:2] == [14, 14]
+    assert found["wait_ns"].tolist()[:2] == [26, 0]
+
+
+def test_what_an_early_all_reduce_takes_is_what_it_takes_without_graphs_if_counted_from_its_begin() -> None:
+    def took_ns(graphs: str) -> tuple[float, float]:
+        trace = iterations.find(extract.read(recorded("sglang", 2, graphs)))
+        matched = collectives.match(trace)
+        rows = matched.instances.assign(before_ns=trace.operations["latest_end_ns"].to_numpy()[matched.rows])
+        arrived = rows[rows["last"] & (rows["signature"] == rows["signature"].mode()[0])]
+        begun = arrived[arrived["before_ns"] > arrived["start_ns"]] if graphs == "on" else arrived
+        begins = begun[["start_ns", "before_ns"]].max(axis=1)
+        return begun["intrinsic_ns"].median(), (begun["end_ns"] - begins).median()
+
+    (early_ns, rest_ns), (alone_ns, _) = took_ns("on"), took_ns("off")
+    assert early_ns == pytest.approx(alone_ns, rel=0.05)
+    assert rest_ns < 0.8 * alone_ns
+
+
 def test_the_skew_of_ends_is_that_of_the_same_collective(tmp_path: Path) -> None:
     late = [("gemm", 30, 50), (ALL_REDUCE, 50, 61), *AFTER]
     assert collectives.end_skew(collectives.match(_pair(tmp_path, EARLY, late))) == collectives.EndSkew(
