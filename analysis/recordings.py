@@ -27,6 +27,7 @@ CASE_COLUMNS = (
 )  # fmt: skip
 WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "batch", "window", "tpot_ms")
 TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch", "path")
+SERVED_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "path")
 SKIP_COLUMNS = ("engine", "model", "tp", "graphs", *VARIANT, "reason")
 SAMPLE_COLUMNS = ("batch", "window", "tokens", "seconds", "tpot_ms")
 RECORD_KEYS = ("format", "name", "outcome", "asked", "argv", "host", "files")
@@ -42,7 +43,8 @@ class Study:
     """A study folder in memory.
 
     cases: a row a finished case, CASE_COLUMNS. windows: a row a timed window of the untraced cases that succeeded,
-    WINDOW_COLUMNS, tpot_ms in ms. traces: a row a trace file of the cases that did not fail, TRACE_COLUMNS.
+    WINDOW_COLUMNS, tpot_ms in ms. served: a row an untraced case that served, SERVED_COLUMNS, its requests in path.
+    traces: a row a trace file of the cases that did not fail, TRACE_COLUMNS.
     skips: a row a combination that the plan left out, SKIP_COLUMNS. recorded: recording.json, None for a live study.
     plan: study.json. records: case.json by case name. pending: planned cases that have no folder yet.
     """
@@ -53,6 +55,7 @@ class Study:
     records: Mapping[str, Record]
     cases: pd.DataFrame
     windows: pd.DataFrame
+    served: pd.DataFrame
     traces: pd.DataFrame
     skips: pd.DataFrame
     pending: tuple[str, ...]
@@ -83,6 +86,7 @@ def open_study(folder: Path) -> Study:
         records=records,
         cases=pd.DataFrame([_case_row(record) for record in records.values()], columns=list(CASE_COLUMNS)),
         windows=_windows(folder, records),
+        served=_served(folder, records),
         traces=_traces(folder, records),
         skips=pd.DataFrame([_skip_row(skip) for skip in planned.get("skips", ())], columns=list(SKIP_COLUMNS)),
         pending=tuple(name for name in planned.get("cases", ()) if name not in records),
@@ -179,12 +183,30 @@ def _gpu_state(gpus: Sequence[Record]) -> dict[str, float | None]:
 
 def _windows(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
     frames = []
-    for name, record in records.items():
-        if record["outcome"] == "ok" and record["asked"]["tracing"] == "off":
-            samples = _samples(_case_file(folder / "cases" / name, record["files"].get("samples"), "samples"))
-            asked = _asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "repeat"))
-            frames.append(samples.assign(case=name, **asked)[list(WINDOW_COLUMNS)])
+    for name, record in _timed(records, serving=False):
+        samples = _samples(_case_file(folder / "cases" / name, record["files"].get("samples"), "samples"))
+        asked = _asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "repeat"))
+        frames.append(samples.assign(case=name, **asked)[list(WINDOW_COLUMNS)])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(WINDOW_COLUMNS))
+
+
+def _served(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
+    rows = [
+        {
+            "case": name,
+            **_asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "repeat")),
+            "path": _case_file(folder / "cases" / name, record["files"].get("requests"), "requests"),
+        }
+        for name, record in _timed(records, serving=True)
+    ]
+    return pd.DataFrame(rows, columns=list(SERVED_COLUMNS))
+
+
+def _timed(records: Mapping[str, Record], *, serving: bool) -> list[tuple[str, Record]]:
+    """The untraced cases that succeeded, of one workload."""
+    ok = [(name, record) for name, record in records.items() if record["outcome"] == "ok"]
+    untraced = [(name, record) for name, record in ok if record["asked"]["tracing"] == "off"]
+    return [(name, record) for name, record in untraced if bool(record["asked"].get("serving")) == serving]
 
 
 def _samples(path: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import evidence, figures, headline, provenance, sections
+from analysis import capacity, evidence, figures, headline, provenance, sections, served
 from analysis.errors import TraceError
 from analysis.plots import critical_path, iteration_time, launch_gaps
 from analysis.recordings import HOST_FACTS, VARIANT, Study, open_study
@@ -38,6 +38,8 @@ class Gathered:
     sources: tuple[provenance.Source, ...]
     windows: pd.DataFrame
     pairs: pd.DataFrame
+    served: pd.DataFrame
+    capacity: pd.DataFrame
     evidence: tuple[evidence.Evidence, ...]
     labels: pd.DataFrame
     curves: pd.DataFrame
@@ -65,7 +67,8 @@ def build(folders: Sequence[Path], out: Path) -> Path:
 def headline_text(gathered: Gathered) -> str:
     """What a terminal shows of a report: where the data come from, the answers and the first table, as plain text."""
     table = sections.headline(gathered.pairs)
-    return "\n".join([gathered.mark, "", *headline.answers(gathered.pairs), "", *sections.plain_lines(table)])
+    answers = [*headline.answers(gathered.pairs), *served.answers(gathered.served)]
+    return "\n".join([gathered.mark, "", *answers, "", *(sections.plain_lines(table) if table.rows else ())])
 
 
 def write(gathered: Gathered, out: Path) -> Path:
@@ -93,10 +96,17 @@ def gather(folders: Sequence[Path]) -> Gathered:
         sources=tuple(provenance.source(study, name) for name, study in studies),
         windows=windows,
         pairs=headline.pairs(windows, labels),
+        served=served.beside(_stacked([served.points(study, name) for name, study in studies])),
+        capacity=_stacked([capacity.table(study, name) for name, study in studies]),
         evidence=tuple(found),
         labels=labels,
         curves=evidence.curve_table(found),
     )
+
+
+def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
 
 def _windows(study: Study, name: str) -> pd.DataFrame:
@@ -158,12 +168,14 @@ def _view(gathered: Gathered, drawn: list[FigureView]) -> dict[str, Any]:
         "title": TITLE,
         "sources": gathered.sources,
         "mark": "; ".join(dict.fromkeys(source.short_mark for source in gathered.sources)),
-        "answers": headline.answers(gathered.pairs),
+        "answers": [*headline.answers(gathered.pairs), *served.answers(gathered.served)],
         "headline": sections.headline(gathered.pairs),
         "caveats": _caveats(gathered),
         "figures": drawn,
         "ranks": sections.ranks(evidence.rank_table(gathered.evidence)),
         "paths": sections.paths(evidence.path_table(gathered.evidence)),
+        "served": sections.served(gathered.served),
+        "capacity": sections.capacity(gathered.capacity),
         "differences": sections.differences(evidence.difference_table(gathered.evidence)),
         "fitness": sections.fitness(evidence.fitness_table(gathered.evidence)),
         "overhead": sections.overhead(evidence.tracing_overhead(gathered.evidence, configurations)),
@@ -188,10 +200,10 @@ def _doubts(gathered: Gathered, study: Study, name: str, case: str) -> tuple[str
 def _caveats(gathered: Gathered) -> list[str]:
     caveats = [
         "Intervals of off / on are over pairs of starts of the same repeat (bootstrap of the median of their ratios; "
-        "their extremes below 6 pairs). Intervals of times are over engine starts: from 6 starts on the 95 % order-statistic interval for the median, below "
-        "that the extremes (at 3 starts they cover the median 75 % of the time). Fewer than "
-        f"{headline.FEW_STARTS} starts is a caution; with a single start the interval is over its windows and says "
-        "nothing about the next start.",
+        "their extremes below 6 pairs). Intervals of times are over engine starts: from 6 starts on the 95 % "
+        "order-statistic interval for the median, below that the extremes (at 3 starts they cover the median 75 % of "
+        f"the time). Fewer than {headline.FEW_STARTS} starts is a caution; with a single start the interval is over "
+        "its windows and says nothing about the next start.",
     ]
     if ((gathered.pairs["engine"] == "vllm") & (gathered.pairs["compile"] == "engine")).any():
         caveats.append(VLLM_CAVEAT)
@@ -203,7 +215,7 @@ def _caveats(gathered: Gathered) -> list[str]:
             f"{study}: the rows for {sizes} were recorded by {made_by}, not by {figures.SWEEP} "
             f"({'/'.join(map(str, starts))} engine start(s) each); open symbols in the figures. Compare them with care."
         )
-    return caveats
+    return [*caveats, *(text for name, study in gathered.studies for text in served.caveats(study, name))]
 
 
 def _write_tables(gathered: Gathered, out: Path) -> None:
@@ -212,6 +224,8 @@ def _write_tables(gathered: Gathered, out: Path) -> None:
     samples = gathered.windows.assign(recorded=gathered.windows["study"].map(recorded))
     samples.to_csv(out / "samples.csv", index=False)
     gathered.pairs.to_csv(out / "headline.csv", index=False)
+    gathered.served.to_csv(out / "serving.csv", index=False)
+    gathered.capacity.to_csv(out / "capacity.csv", index=False)
     evidence.rank_table(gathered.evidence).to_csv(out / "traces.csv", index=False)
     cases = [study.cases.assign(study=name, recorded=recorded[name]) for name, study in gathered.studies]
     pd.concat(cases, ignore_index=True).to_csv(out / "cases.csv", index=False)

@@ -14,6 +14,8 @@ from analysis.groups import GROUPS
 from analysis.recordings import Record, Study
 
 NONE = "-"
+# The batch of a trace that was taken while serving.
+SERVED = 0
 TRACE_HEADINGS = ("engine", "model", "batch", "TP", "graphs", "tracing")
 
 
@@ -132,6 +134,46 @@ def differences(table: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
+def served(table: pd.DataFrame) -> Table:
+    """What serving gains and loses: rows of served.beside."""
+    figures = ("qps", "output_tok_s", "ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "itl_ms_p99", "goodput_qps")
+    rows = []
+    for row in table.to_dict("records"):
+        point = f"{row['rate']:g}/s" if row["rate"] > 0 else f"{row['concurrency']:.0f} in flight"
+        both = (f"{_number(row[f'off_{figure}'])} / {_number(row[f'on_{figure}'])}" for figure in figures)
+        engine, model, _, layout = _configuration({**row, "batch": SERVED})
+        starts = f"{_count(row['off_starts_count'])} / {_count(row['on_starts_count'])}"
+        gain = _interval(row["tpot_ratio"], row["tpot_low_ratio"], row["tpot_high_ratio"])
+        rows.append((engine, model, layout, point, *both, gain, starts, row["caution"] or NONE, _source(row)))
+    return Table(
+        caption="Serving, graphs off / on: medians over engine starts of each load point; the load is requests a "
+        "second (Poisson) or requests kept in flight. A saturated server's latencies grow with the length of the run",
+        columns=("engine", "model", "TP", "load", "answered (requests/s)", "output (tokens/s)", "TTFT p50 (ms)",
+                 "TTFT p99 (ms)", "TPOT p50 (ms)", "ITL p99 (ms)", "goodput (requests/s)", "TPOT off / on", "starts",
+                 "caution", "source"),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
+def capacity(table: pd.DataFrame) -> Table:
+    """What graphs cost: rows of capacity.table."""
+    rows = []
+    for row in table.to_dict("records"):
+        engine, model, _, layout = _configuration({**row, "batch": SERVED})
+        tokens = f"{_number(row['off_kv_tokens'])} / {_number(row['on_kv_tokens'])}"
+        ready = f"{_number(row['off_ready_s'])} / {_number(row['on_ready_s'])}"
+        starts = f"{_count(row['off_starts_count'])} / {_count(row['on_starts_count'])}"
+        rows.append((engine, model, layout, _number(row["captured"]), tokens, _number(row["kv_ratio"]),
+                     _number(row["capture_s"]), _number(row["graph_gib"]), ready, starts, _source(row)))  # fmt: skip
+    return Table(
+        caption="What graphs cost, graphs off / on, by the engines' own word: KV-cache tokens of a replica, and of the "
+        "worker that needed most the time to capture and the memory that graphs hold",
+        columns=("engine", "model", "TP", "sizes captured", "KV tokens", "on / off", "capture (s)", "graphs (GiB)",
+                 "until ready (s)", "starts", "source"),
+        rows=tuple(rows),
+    )  # fmt: skip
+
+
 def fitness(table: pd.DataFrame) -> Table:
     """What is wrong with captures: rows of evidence.fitness_table."""
     rows = [
@@ -210,7 +252,8 @@ def plain_lines(table: Table) -> list[str]:
 def _configuration(row: dict[Any, Any]) -> tuple[str, ...]:
     engine = engine_title(row["engine"], row["compile"], row["settings"])
     split = f" {str(row['split']).upper()}" if row["split"] else ""
-    return engine, str(row["model"]), str(row["batch"]), f"{row['tp']}{split}"
+    batch = "served" if row["batch"] == SERVED else str(row["batch"])
+    return engine, str(row["model"]), batch, f"{row['tp']}{split}"
 
 
 def _trace(row: dict[Any, Any]) -> tuple[str, ...]:
@@ -248,4 +291,6 @@ def _percent(ratio: float) -> str:
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return NONE if pd.isna(value) else f"{_number(value)} [{_number(low)}, {_number(high)}]"
+    if pd.isna(value) or pd.isna(low):
+        return _number(value)
+    return f"{_number(value)} [{_number(low)}, {_number(high)}]"

@@ -40,11 +40,11 @@ def paired_ratio(over: pd.Series, under: pd.Series) -> tuple[float, float, float
 
     Repeats are interleaved, so the two sides of a pair met the host in the same state: what changes from repeat to
     repeat cancels. Below 6 pairs the interval is their extremes, and covers as little as median_interval says. NaN
-    where nothing is shared.
+    where nothing is shared; a single pair has no interval.
     """
     ratios = (over / under).dropna().to_numpy(dtype=float)
-    if not len(ratios):
-        return (float("nan"),) * 3
+    if len(ratios) < 2:
+        return float(ratios[0]) if len(ratios) else float("nan"), float("nan"), float("nan")
     drawn = np.random.default_rng(0).choice(ratios, (_RESAMPLES, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return float(np.median(ratios)), float(low), float(high)

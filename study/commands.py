@@ -9,10 +9,12 @@ from pathlib import Path
 
 from launch import nsys
 from launch.engines import ENGINES
+from study import lengths
 from study.models import Model, config_path
-from study.spec import Case
+from study.spec import SERVED, Case, Serving
 
-DRIVER = Path("launch/drivers/decode.py")
+DRIVERS = Path("launch/drivers")
+REQUESTS = "requests.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +47,10 @@ def run(case: Case, *, tools: Tools, model: Model, folder: Path, gpus: Sequence[
     options = engine.options(case, checkpoint, version)
     driver = [
         tools.pythons[case.engine],
-        os.path.relpath(Path(__file__).parents[1] / DRIVER),
+        os.path.relpath(Path(__file__).parents[1] / DRIVERS / ("serve.py" if case.serving else "decode.py")),
         *("--engine", case.engine),
         *("--engine-args", json.dumps(options, separators=(",", ":"))),
-        *("--batches", ",".join(map(str, case.batches))),
-        *("--prompt-tokens", str(case.prompt_tokens)),
-        *("--output-tokens", str(case.output_tokens)),
-        *("--windows", str(0 if traced(case) else case.windows)),
+        *(_served(case, case.serving, folder) if case.serving else _decoded(case)),
         *("--traced-steps", str(case.traced_steps if traced(case) else 0)),
         *("--vocabulary", str(model.vocab)),
         *("--seed", str(case.seed)),
@@ -61,17 +60,40 @@ def run(case: Case, *, tools: Tools, model: Model, folder: Path, gpus: Sequence[
     env = {**engine.environment(case, version), "CUDA_VISIBLE_DEVICES": ",".join(map(str, gpus))}
     if not traced(case):
         return Command(argv=tuple(driver), env=env)
-    wrapped = nsys.profile(
-        driver, nsys=tools.nsys, output=folder / "trace", tracing=case.tracing, windows=len(case.batches)
-    )
+    windows = len(_windows(case))
+    wrapped = nsys.profile(driver, nsys=tools.nsys, output=folder / "trace", tracing=case.tracing, windows=windows)
     return Command(argv=tuple(wrapped), env=env)
 
 
+def _decoded(case: Case) -> list[str]:
+    return [
+        *("--batches", ",".join(map(str, case.batches))),
+        *("--prompt-tokens", str(case.prompt_tokens)),
+        *("--output-tokens", str(case.output_tokens)),
+        *("--windows", str(0 if traced(case) else case.windows)),
+    ]
+
+
+def _served(case: Case, serving: Serving, folder: Path) -> list[str]:
+    return [
+        *("--loads", json.dumps(serving.loads(measured=not traced(case)))),
+        *("--lengths", os.path.relpath(lengths.find(serving.lengths))),
+        *("--warmup-requests", str(serving.warmup_requests)),
+        *("--requests", str(folder / REQUESTS)),
+    ]
+
+
+def _windows(case: Case) -> tuple[int, ...]:
+    """The batch size of each capture window."""
+    return (SERVED,) if case.serving else case.batches
+
+
 def exports(case: Case, *, tools: Tools, folder: Path) -> tuple[tuple[int, Path, list[str]], ...]:
-    """For each batch of a traced case: the batch, the SQLite file, and the command that makes it."""
+    """For each window of a traced case: its batch, the SQLite file, and the command that makes it."""
     if not traced(case):
         return ()
-    found = zip(case.batches, nsys.reports(folder / "trace", len(case.batches)), strict=True)
+    windows = _windows(case)
+    found = zip(windows, nsys.reports(folder / "trace", len(windows)), strict=True)
     files = [(batch, folder / f"trace_b{batch}.sqlite", report) for batch, report in found]
     return tuple((batch, sqlite, nsys.export(report, sqlite, nsys=tools.nsys)) for batch, sqlite, report in files)
 

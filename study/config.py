@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from study import lengths
 from study.errors import StudyError
 from study.spec import Rule, Spec, rules
 from study.words import hint
@@ -163,6 +164,11 @@ def _check_together(spec: Spec) -> None:
     if spec.workload == "serve" and not (spec.concurrency or all(place.rates for place in spec.located)):
         raise StudyError(
             "workload serve: no load to serve at; give rates (requests a second) or concurrency (requests in flight)"
+        )
+    if spec.workload == "serve" and (longest := lengths.longest_tokens(lengths.read(spec.lengths))) > spec.context:
+        raise StudyError(
+            f"context: found {spec.context}, but requests of lengths {spec.lengths} grow to {longest} tokens; "
+            f"expected at least {longest}"
         )
     if spec.checkpoint and len(spec.models) > 1:
         raise StudyError(

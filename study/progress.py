@@ -38,19 +38,27 @@ class Progress:
         if self._console.is_terminal:
             self._live.stop()
 
-    def phase(self, case: Case, phase: str, batch: int | None = None) -> None:
+    def phase(self, case: Case, phase: str, batch: int | None = None, load: int | None = None) -> None:
         """A case has entered a phase."""
-        text = f"{case.name}: {phase}" + (f" batch {batch}" if batch is not None else "")
+        at = f" batch {batch}" if batch is not None else f" load {load}" if load is not None else ""
+        text = f"{case.name}: {phase}{at}"
         with self._lock:
             self._now = text
             if not self._console.is_terminal:
                 self._console.print(self._line().plain, soft_wrap=True, markup=False, highlight=False)
 
-    def finished(self, case: Case, verdict: Verdict, windows: Sequence[Mapping[str, Any]]) -> None:
-        """A case lies in its folder; prints its iteration times, or why there are none."""
+    def finished(
+        self,
+        case: Case,
+        verdict: Verdict,
+        windows: Sequence[Mapping[str, Any]],
+        loads: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """A case lies in its folder; prints its iteration times or what became of its requests, or why it has none."""
         with self._lock:
             self._done += 1
-            result = verdict.reason or iteration_times(windows) or f"label proven, traced {_medians(verdict.traced_ms)}"
+            traced = f"label proven, traced {_medians(verdict.traced_ms)}"
+            result = verdict.reason or iteration_times(windows) or answered(loads) or traced
             style = "green" if verdict.outcome == "ok" else "red"
             line = f"[{self._done}/{self._total}] {case.name}: {verdict.outcome}, {result}"
             self._console.print(Text(line, style=style), soft_wrap=True)
@@ -71,8 +79,22 @@ def iteration_times(windows: Sequence[Mapping[str, Any]]) -> str:
     return _medians(medians)
 
 
+def answered(loads: Sequence[Mapping[str, Any]]) -> str:
+    """What became of the requests of each load point, such as `4 requests/s: 200 ok in 50.1 s`; empty without any."""
+    return ", ".join(
+        f"{_point(load)}: {', '.join(f'{count} {status}' for status, count in load['statuses'].items())} "
+        f"in {load['seconds']:.1f} s"
+        for load in loads
+    )
+
+
+def _point(load: Mapping[str, Any]) -> str:
+    return f"{load['rate']:g} requests/s" if load.get("rate") else f"{load['concurrency']} in flight"
+
+
 def _medians(by_batch: Mapping[int, float]) -> str:
-    return ", ".join(f"batch {batch}: {median_ms:.2f} ms" for batch, median_ms in by_batch.items())
+    at = {batch: f"batch {batch}" if batch else "while serving" for batch in by_batch}
+    return ", ".join(f"{at[batch]}: {median_ms:.2f} ms" for batch, median_ms in by_batch.items())
 
 
 def _clock(seconds: float) -> str:

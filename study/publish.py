@@ -5,6 +5,8 @@ paths, names and whole environments. Paths in the records are replaced by what t
 """
 
 import argparse
+import json
+import lzma
 import re
 import shutil
 import sys
@@ -68,6 +70,8 @@ def _publish_case(case: Path, target: Path) -> None:
         # A study that was resumed from a recording holds traces that are packed already.
         (shutil.copyfile if name == trace["file"] else compact.pack)(case / trace["file"], target / name)
         traces.append({**trace, "file": name})
+    if name := record["files"].get("requests"):
+        record["files"] = {**record["files"], "requests": _publish_requests(case / name, target)}
     for kind in ("samples", "gpu", "packages"):
         if name := record["files"].get(kind):
             shutil.copyfile(case / name, target / name)
@@ -76,6 +80,18 @@ def _publish_case(case: Path, target: Path) -> None:
         # What an engine printed may hold anything; the kind of failure, in front of the colon, is ours.
         record |= {"log_tail": [], "reason": str(record["reason"]).partition(":")[0]}
     write_json(target / RECORD, without_paths(record))
+
+
+def _publish_requests(requests: Path, target: Path) -> str:
+    """Pack the rows of a case that served; what a server answered instead of tokens may hold anything."""
+    packed = requests.name.removesuffix(".xz") + ".xz"
+    if requests.name == packed:
+        shutil.copyfile(requests, target / packed)
+        return packed
+    rows = [json.loads(line) for line in requests.read_text(encoding="utf-8").splitlines()]
+    lines = [json.dumps({**row, "error": without_paths(row["error"])}, separators=(",", ":")) for row in rows]
+    (target / packed).write_bytes(lzma.compress("".join(f"{line}\n" for line in lines).encode()))
+    return packed
 
 
 def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Attempt:
     phases_s: dict[str, float] = field(default_factory=dict)
     resolved: dict[str, Any] = field(default_factory=dict)
     windows: list[dict[str, Any]] = field(default_factory=list)
+    loads: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     done: bool = False
 
@@ -163,11 +164,13 @@ class Runner:
         fields = {key: value for key, value in event.items() if key not in ("event", "time_s")}
         if kind == "phase":
             attempt.enter(fields["phase"], event["time_s"])
-            self._progress.phase(attempt.case, attempt.phase, batch=fields.get("batch"))
+            self._progress.phase(attempt.case, attempt.phase, batch=fields.get("batch"), load=fields.get("load"))
         elif kind == "resolved":
             attempt.resolved = fields
         elif kind == "window":
             attempt.windows.append({**fields, "tpot_ms": fields["seconds"] / fields["tokens"] * 1e3})
+        elif kind == "load":
+            attempt.loads.append(fields)
         elif kind == "error" and not attempt.done:
             attempt.failure = judge.raised(fields["kind"], fields["message"], attempt.phase)
         elif kind == "done":
@@ -213,17 +216,19 @@ class Runner:
             "host": dict(host),
             "started_utc": attempt.started_utc,
             "phases_s": attempt.phases_s,
+            "loads": attempt.loads,
             "gpu_state": monitor.summary(monitor.read(folder / GPU_SAMPLES)),
             "files": {
                 "log": "engine.log",
                 "samples": "samples.csv" if attempt.windows else None,
+                "requests": commands.REQUESTS if attempt.loads else None,
                 "gpu": GPU_SAMPLES,
                 "packages": PACKAGES,
                 "traces": traces,
             },
         }
         self._folder.finish(case, content)
-        self._progress.finished(case, verdict, attempt.windows)
+        self._progress.finished(case, verdict, attempt.windows, attempt.loads)
 
 
 def _write_samples(path: Path, windows: Sequence[Mapping[str, Any]]) -> None:

@@ -113,6 +113,12 @@ class Spec:
     lengths: str = field(default="sharegpt", metadata=_rule("serve: prompt and output lengths, by name or CSV file"))
     sequences: int = field(default=256, metadata=_rule("serve: requests that may run at once", minimum=1))
     context: int = field(default=4096, metadata=_rule("serve: longest prompt with its output, in tokens", minimum=16))
+    ttft_limit_ms: int | None = field(
+        default=None, metadata=_rule("serve: a request with a longer time to its first token is no goodput", minimum=1)
+    )
+    tpot_limit_ms: int | None = field(
+        default=None, metadata=_rule("serve: a request with a longer time per output token is no goodput", minimum=1)
+    )
     seed: int = field(metadata=_rule("seed of the prompts", minimum=0))
     timeout_s: int = field(
         metadata=_rule("seconds without a sign of life after which a case has failed", minimum=1, flag="timeout")
@@ -174,6 +180,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+# The batch size of a trace that was taken while serving: it changes from step to step.
+SERVED = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """What a case that serves is asked: load points by rate (1/s) and by requests in flight, so many requests each."""
@@ -185,6 +195,13 @@ class Serving:
     lengths: str
     sequences: int
     context: int
+
+    def loads(self, *, measured: bool) -> list[dict[str, float]]:
+        """The load points as the driver reads them; unmeasured, the last alone, to take a capture window under."""
+        points: list[dict[str, float]] = [{"rate": rate} for rate in self.rates]
+        points += [{"concurrency": flying} for flying in self.concurrency]
+        kept = points if measured else points[-1:]
+        return [{**point, "requests": self.requests if measured else 0} for point in kept]
 
 
 @dataclass(frozen=True, kw_only=True)

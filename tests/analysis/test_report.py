@@ -62,7 +62,8 @@ def test_the_report_is_a_page_a_summary_figures_and_tables(shared):
     assert page.name == "report.html"
     names = {str(path.relative_to(page.parent)) for path in page.parent.rglob("*") if path.is_file()}
     assert names == {
-        "report.html", "report.md", "samples.csv", "traces.csv", "cases.csv", "headline.csv",
+        "report.html", "report.md", "samples.csv", "traces.csv", "cases.csv", "headline.csv", "serving.csv",
+        "capacity.csv",
         "figures/iteration_time_llama3-8b_b1.png", "figures/critical_path_llama3-8b_b1_node.png",
         "figures/launch_gaps_llama3-8b_b1_node.png",
     }  # fmt: skip

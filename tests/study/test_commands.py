@@ -2,20 +2,22 @@
 
 import json
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launch.drivers import decode
+from launch.drivers import decode, serve
 from launch.engines import ENGINES
 from study import commands, models, sweep
 from study.commands import Command, Tools
-from study.spec import Case
+from study.spec import Case, Serving
 from tests.cases import CASE
 
-TOOLS = Tools(pythons={"vllm": "v/bin/python", "sglang": "s/bin/python", "hf": "h/bin/python"}, nsys="tools/nsys", timeout_s=60)
+PYTHONS = {"vllm": "v/bin/python", "sglang": "s/bin/python", "hf": "h/bin/python"}
+TOOLS = Tools(pythons=PYTHONS, nsys="tools/nsys", timeout_s=60)
 FOLDER = Path("out/study/cases/one")
 
 
@@ -135,3 +137,34 @@ def test_the_variables_of_a_case_are_those_of_its_settings_and_version() -> None
     assert command(fair, tools=replace(TOOLS, versions={"vllm": "0.22.1"})).env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
     assert command(fair).env["VLLM_USE_V2_MODEL_RUNNER"] == "1"
     assert "VLLM_USE_V2_MODEL_RUNNER" not in command().env
+
+
+SERVED = replace(
+    CASE,
+    batches=(),
+    serving=Serving(
+        rates=(3.5,), concurrency=(16,), requests=40, warmup_requests=4, lengths="sharegpt", sequences=64, context=2048
+    ),
+)
+
+
+@pytest.mark.parametrize("tracing", ["off", "node"])
+def test_the_serving_driver_understands_every_command_as_the_case_means_it(
+    tracing: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    argv = command(replace(SERVED, tracing=tracing)).argv
+    at = argv.index("launch/drivers/serve.py")
+    monkeypatch.setattr(sys, "argv", list(argv[at:]))
+    args = serve._arguments()
+    measured = [{"rate": 3.5, "requests": 40}, {"concurrency": 16, "requests": 40}]
+    assert args.loads == (measured if tracing == "off" else [{"concurrency": 16, "requests": 0}])
+    assert (args.lengths, args.warmup_requests) == (Path("data/lengths/sharegpt.csv"), 4)
+    assert (args.requests, args.traced_steps) == (FOLDER / "requests.jsonl", 0 if tracing == "off" else 64)
+    assert args.engine_args["max_num_seqs"] == 64 and args.engine_args["max_model_len"] == 4096
+
+
+def test_a_served_trace_has_one_window_of_no_one_batch() -> None:
+    ((batch, sqlite, _),) = commands.exports(replace(SERVED, tracing="node"), tools=TOOLS, folder=FOLDER)
+    assert (batch, sqlite.name) == (0, "trace_b0.sqlite")
+    assert "--capture-range-end=stop" in command(replace(SERVED, tracing="node")).argv

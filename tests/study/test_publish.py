@@ -168,3 +168,16 @@ def test_the_command_says_what_it_made(live_study: Path, tmp_path: Path, capsys:
     assert publish.main([str(live_study), str(recording), "--note", "said so"]) == 0
     assert capsys.readouterr().out == f"1 cases recorded in {recording}\n"
     assert json.loads((recording / "recording.json").read_text())["note"] == "said so"
+
+
+def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp_path: Path) -> None:
+    (case,) = (path for path in (live_study / "cases").glob("*trace-off*"))
+    row = {"load": 0, "status": "http 500", "error": f"Traceback: {HOME}/engine.py"}
+    (case / "requests.jsonl").write_text(json.dumps(row) + "\n")
+    record = json.loads((case / "case.json").read_text())
+    studies.change_record(case, {"files": {**record["files"], "requests": "requests.jsonl"}})
+    for target in (tmp_path / "recording", tmp_path / "again"):
+        publish.publish(live_study if target.name == "recording" else tmp_path / "recording", target, "")
+        packed = target / "cases" / case.name / "requests.jsonl.xz"
+        assert json.loads(lzma.decompress(packed.read_bytes())) == {**row, "error": "Traceback: engine.py"}
+        assert json.loads((packed.parent / "case.json").read_text())["files"]["requests"] == "requests.jsonl.xz"

@@ -134,7 +134,7 @@ def test_every_key_of_a_study_either_may_change_or_is_compared(folder: StudyFold
         "engines", "models", "tp", "graphs", "batches", "prompt_tokens", "output_tokens", "windows", "repeats",
         "traced_repeats", "traced_steps", "tracing", "traced_batches", "seed", "checkpoint", "compile", "captured",
         "layouts", "places", "settings", "workload", "rates", "concurrency", "requests", "warmup_requests", "lengths",
-        "sequences", "context", "kv_tokens",
+        "sequences", "context", "ttft_limit_ms", "tpot_limit_ms", "kv_tokens",
     }  # fmt: skip
 
 

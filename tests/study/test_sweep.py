@@ -286,3 +286,22 @@ def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path)
     assert "without effect: --engines" in done.stdout
     page = (tmp_path / "report.html").read_text()
     assert "RECORDED" in page and "580.159.04" in page
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_a_study_that_serves_leaves_every_request_and_a_report(tmp_path: Path, trace, engine: str) -> None:
+    (tmp_path / "lengths.csv").write_text("prompt_tokens,output_tokens\n8,5\n4,9\n")
+    load = ("--workload", "serve", "--rates", "50", "--concurrency", "3", "--requests", "6", "--warmup-requests", "2")
+    sizes = ("--lengths", str(tmp_path / "lengths.csv"), "--context", "64", "--sequences", "8", "--traced-steps", "64")
+    out = tmp_path / "out"
+    done = sweep(out, "--tp", "1", "--engines", engine, "--graphs", "on", "--repeats", "1", *load, *sizes,
+                 STANDIN_TRACE=trace(engine, "on"))  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    name = f"llama3-8b_{engine}_tp1_graphs-on_serve"
+    served, traced = (record(out, f"{name}_trace-{tracing}_r1") for tracing in ("off", "node"))
+    assert [load["statuses"] for load in served["loads"]] == [{"ok": 6}] * 2
+    assert "50 requests/s: 6 ok in" in done.stdout and "3 in flight: 6 ok in" in done.stdout
+    rows = (out / "cases" / f"{name}_trace-off_r1" / "requests.jsonl").read_text().splitlines()
+    assert len(rows) == 12 and {json.loads(row)["status"] for row in rows} == {"ok"}
+    assert traced["files"]["traces"] == [{"batch": 0, "file": "trace_b0.sqlite"}] and traced["loads"] == []
+    assert "## Under load" in (out / "report" / "report.md").read_text()

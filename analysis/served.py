@@ -1,0 +1,97 @@
+"""Serving with graphs off and on, side by side: a row a load point, medians over engine starts.
+
+What the figures of a load point are is defined in serving.py; here starts are put together and halves beside each
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis import serving
+from analysis.figures import engine_title, layout_title
+from analysis.recordings import VARIANT, Study
+from analysis.stats import paired_ratio
+
+KEYS = ["study", "made_by", "engine", "model", "tp", *VARIANT, "rate", "concurrency"]
+FIGURES = ("qps", "output_tok_s", "ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "itl_ms_p99", "goodput_qps")
+POINT_COLUMNS = (
+    *KEYS, "graphs", "case", "repeat", "load", "requests", "ok", "failures", "saturated", "offered_qps", *FIGURES,
+)  # fmt: skip
+COLUMNS = (
+    *KEYS, *(f"{graphs}_{figure}" for graphs in ("off", "on") for figure in (*FIGURES, "starts_count")),
+    "tpot_ratio", "tpot_low_ratio", "tpot_high_ratio", "caution",
+)  # fmt: skip
+
+
+def points(study: Study, name: str) -> pd.DataFrame:
+    """Every load point of every start of a study, POINT_COLUMNS; times in ms, rates and throughputs a second."""
+    made_by = study.cases.set_index("case")["made_by"]
+    rows = [
+        {**about, **point, "study": name, "made_by": made_by[about["case"]]}
+        for about in study.served.to_dict("records")
+        for point in _load_points(about.pop("path"), study.plan).to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+
+
+def _load_points(path: Any, plan: Mapping[str, Any]) -> pd.DataFrame:
+    spec = plan.get("spec") or {}
+    limits = {name: spec.get(name) for name in ("ttft_limit_ms", "tpot_limit_ms")}
+    return serving.load_points(serving.read(path), **limits)
+
+
+def beside(found: pd.DataFrame) -> pd.DataFrame:
+    """Graphs off beside graphs on, a row for each of KEYS, COLUMNS; NaN where a half is missing.
+
+    tpot_ratio is off / on over pairs of starts of one repeat; its interval as headline.pairs gives it.
+    """
+    rows = [
+        {**dict(zip(KEYS, key, strict=True)), **_halves(group)}
+        for key, group in found.groupby(KEYS, sort=True, dropna=False)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _halves(group: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    cautions = []
+    for graphs in ("off", "on"):
+        half = group[group["graphs"] == graphs]
+        row |= {f"{graphs}_{figure}": half[figure].median() for figure in FIGURES}
+        row[f"{graphs}_starts_count"] = len(half)
+        if (half["saturated"] == True).any():  # noqa: E712  (missing is neither)
+            cautions.append(f"graphs {graphs}: saturated")
+        if failures := "; ".join(sorted({str(text) for text in half["failures"] if text})):
+            cautions.append(f"graphs {graphs}: {failures}")
+    off, on = (group[group["graphs"] == graphs].set_index("repeat")["tpot_ms_p50"] for graphs in ("off", "on"))
+    ratios = dict(zip(("tpot_ratio", "tpot_low_ratio", "tpot_high_ratio"), paired_ratio(off, on), strict=True))
+    return {**row, **ratios, "caution": "; ".join(cautions)}
+
+
+def answers(table: pd.DataFrame) -> list[str]:
+    """A sentence for each load point that has both halves, rows of `beside`."""
+    both = table[(table["off_starts_count"] > 0) & (table["on_starts_count"] > 0)]
+    return [_answer(row) for row in both.to_dict("records")]
+
+
+def _answer(row: dict[Any, Any]) -> str:
+    where = engine_title(row["engine"], row["compile"], row["settings"])
+    load = f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:.0f} requests in flight"
+    told = f"{where}, {row['model']}, {layout_title(row['tp'], row['split'])} serving {load}, graphs off / on: "
+    told += f"{row['off_output_tok_s']:.0f} / {row['on_output_tok_s']:.0f} tokens/s"
+    for what, column in (("TTFT", "ttft_ms_p50"), ("TPOT", "tpot_ms_p50")):
+        told += f", {what} {row[f'off_{column}']:.3g} / {row[f'on_{column}']:.3g} ms"
+    return f"{told} (medians{'; ' + row['caution'] if row['caution'] else ''})."
+
+
+def caveats(study: Study, name: str) -> list[str]:
+    """What speaks against the client of a start: that it was late itself, so that its times are not the server's."""
+    found = []
+    for case in study.served["case"]:
+        told = [serving.client_caveat(load) for load in study.records[case].get("loads") or ()]
+        found += [f"{name}, {case}: {text}" for text in told if text]
+    return found
