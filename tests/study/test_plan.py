@@ -189,7 +189,7 @@ def test_what_an_engine_calls_by_another_name_is_refused_with_that_name():
     ran = {(case.engine, case.layout.label) for case in made.cases}
     assert ran == set(product(("vllm", "sglang"), ("tp4", "tp4dp2", "tp4dpa2"))) - {("vllm", "tp4dp2")}
     assert {skip.reason for skip in made.skips} == {
-        "vLLM shares the experts of a mixture out over its replicas, so it has no tp4dp2; tp4dpa2"
+        "vLLM shares the experts of a mixture out over its replicas, so it has no tp4dp2: ask for tp4dpa2"
     }
 
 
