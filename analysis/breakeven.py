@@ -13,11 +13,12 @@ import pandas as pd
 from analysis import hardware, transfer
 from analysis.estimates import Estimate
 from analysis.hardware import PEAKS
-from analysis.pairs import Pair, host_decides, took_us
+from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
+from analysis.recordings import VARIANT
 from analysis.transfer import Place
 
-_KEYS = ["engine", "model", "tp", "compile"]
+_KEYS = ["engine", "model", "tp", *VARIANT]
 
 
 def rows(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
@@ -37,10 +38,9 @@ def _places(pair: Pair) -> list[Place]:
 
 def _row(pair: Pair, place: Place, model: Model) -> dict[str, Any]:
     found = transfer.transfer(pair.off, place, model)
-    engine, name, tp, batch, compiled = pair.key
     host_us = took_us(pair) if host_decides(pair) else None
     return {
-        "study": pair.study, "engine": engine, "model": name, "tp": tp, "batch": batch, "compile": compiled,
+        "study": pair.study, **dict(zip(KEYS, pair.key, strict=True)),
         "gpu": place.target.key, "recorded_on": place.source.key, "mark": "PREDICTED",
         "predicted_breakeven_us": found["breakeven_us"], "measured_launch_us": host_us,
         "predicted_bound": None if host_us is None else _side(host_us, Estimate(**found["breakeven_us"])),
@@ -102,6 +102,5 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    compiled = "" if row["compile"] == "engine" else f" compile {row['compile']}"
     batch = f" b{row['batch']}" if "batch" in row else ""
-    return f"{row['engine']} {row['model']} TP{row['tp']}{batch}{compiled}"
+    return f"{row['engine']} {row['model']} TP{row['tp']}{batch}{variant(row)}"

@@ -1,11 +1,11 @@
 """Predictions beside what was measured: every recorded pair of graphs off and on, each predicted from all the others.
 
-A pair is one configuration (engine, model, TP, batch, torch.compile) of one study: a trace with graphs off, untraced
-iteration times of both halves, and a trace with graphs on where there is one. Left out is always a whole configuration,
-with all studies that hold it, so that no pair is predicted from its twin.
+A pair is one configuration of one study (engine, model, TP, batch, and what else sets cases apart): a trace with
+graphs off, untraced iteration times of both halves, and a trace with graphs on where there is one. Left out is always a
+whole configuration, with all studies that hold it, so that no pair is predicted from its twin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,22 @@ from analysis.calibrations import ENGINE, TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
 from analysis.predict import Model
-from analysis.recordings import open_study
+from analysis.recordings import VARIANT, open_study
 from analysis.typical import Typical
 
 RATE = 0.9
-_KEYS = ("engine", "model", "tp", "batch", "compile")
+KEYS = ("engine", "model", "tp", "batch", *VARIANT)
 # Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
 _LAUNCH_BOUND = 1.2
 # The same by measured times: below it other things than the host may be the longer side.
 _GAINS = 1.3
 COLUMNS = (
-    "study", "engine", "model", "tp", "batch", "compile", "predicted_on_ms", "predicted_low_ms",
+    "study", *KEYS, "predicted_on_ms", "predicted_low_ms",
     "predicted_high_ms", "measured_on_ms", "error_ratio", "covered", "predicted_bound", "predicted_ratio",
     "predicted_low_ratio", "predicted_high_ratio", "measured_ratio",
 )  # fmt: skip
 OFF_COLUMNS = (
-    "study", "engine", "model", "tp", "batch", "compile", "known", "predicted_off_ms", "predicted_low_ms",
+    "study", *KEYS, "known", "predicted_off_ms", "predicted_low_ms",
     "predicted_high_ms", "measured_off_ms", "error_ratio", "covered",
 )  # fmt: skip
 
@@ -44,7 +44,7 @@ class Pair:
 
     study: str
     key: tuple[Any, ...]
-    """engine, model, tp, batch, compile."""
+    """engine, model, tp, batch, and what else sets cases apart: recordings.VARIANT."""
     off: Typical
     on: Typical | None
     off_ms: float
@@ -68,10 +68,10 @@ class _Left:
 def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
     """The pairs of a study folder, in the order of its traces, and why traces of it could not be used."""
     study = open_study(folder)
-    starts = study.windows.groupby([*_KEYS, "graphs", "case"])["tpot_ms"].median()
-    times_ms = starts.groupby([*_KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
+    starts = study.windows.groupby([*KEYS, "graphs", "case"])["tpot_ms"].median()
+    times_ms = starts.groupby([*KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
     nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
-    traced = {(*(row[key] for key in _KEYS), row["graphs"]): row["path"] for row in nodes}
+    traced = {(*(row[key] for key in KEYS), row["graphs"]): row["path"] for row in nodes}
     file = folder / calibrations.NAME
     calibration = calibrations.read(file) if file.exists() else None
     torch_us = calibration.launch_us.value if calibration and calibration.of == TORCH else None
@@ -241,3 +241,10 @@ def _geometric(ratios: Sequence[float]) -> float:
 def _medians(rows: Sequence[tuple[str, float]]) -> dict[str, float]:
     found = {key: float(np.median([us for own, us in rows if own == key])) for key in sorted({key for key, _ in rows})}
     return found | ({"any": float(np.median([us for _, us in rows]))} if rows else {})
+
+
+def variant(row: Mapping[Any, Any]) -> str:
+    """What sets a configuration apart beside engine, model, TP and batch, in words; empty for what is usual."""
+    compiled = "" if row["compile"] == "engine" else f" compile {row['compile']}"
+    settings = "" if row["settings"] == "pinned" else f" {row['settings']}"
+    return f"{compiled}{settings} {row['split']}".rstrip()

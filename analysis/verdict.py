@@ -19,10 +19,11 @@ from analysis import extract, iterations, predict, questions
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.headline import per_configuration
-from analysis.recordings import Study, open_study
+from analysis.pairs import variant
+from analysis.recordings import VARIANT, Study, open_study
 
 ON, OFF, UNDECIDED = "turn on", "turn off", "undecided"
-_KEYS = ["engine", "model", "tp", "compile"]
+_KEYS = ["engine", "model", "tp", *VARIANT]
 _HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'measured off / on':>20}  verdict"
 
 
@@ -205,9 +206,9 @@ def _traced(
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The verdicts in words, a table of what was measured and one of what is PREDICTED."""
     for one in found["configurations"]:
-        compiled = "" if one["compile"] == "engine" else f", torch.compile {one['compile']}"
         sizes = ", ".join(map(str, one["capture_sizes"])) or "none"
-        yield f"{one['engine']} {one['model']} TP{one['tp']}{compiled}: {one['verdict']}; sizes worth a graph: {sizes}"
+        name = f"{one['engine']} {one['model']} TP{one['tp']}{variant(one)}"
+        yield f"{name}: {one['verdict']}; sizes worth a graph: {sizes}"
         yield from (f"  no verdict: {doubt}" for doubt in one["doubts"])
         yield _HEADINGS
         for row in one["by_batch"]:

@@ -154,8 +154,7 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
 
 
 def _configuration(row: Mapping[Any, Any]) -> str:
-    compiled = "" if row["compile"] == "engine" else f" compile {row['compile']}"
-    return f"{row['study']} {row['engine']} {row['model']} TP{row['tp']} b{row['batch']}{compiled}"
+    return f"{row['study']} {row['engine']} {row['model']} TP{row['tp']} b{row['batch']}{pairs.variant(row)}"
 
 
 def _summary(rows: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ import pytest
 from analysis import breakeven, launch_map, predict
 from tests.analysis.test_pairs import made
 
-KEYS = {"engine": "vllm", "model": "llama", "tp": 1, "compile": "engine"}
+KEYS = {"engine": "vllm", "model": "llama", "tp": 1, "compile": "engine", "settings": "pinned", "split": ""}
 
 
 def windows(off_ms: dict[int, float], on_ms: dict[int, float]) -> pd.DataFrame:

@@ -23,7 +23,7 @@ def made(number: int, *, engine: str = "vllm", host_us: float = 20.0) -> Pair:
     one = typical(strand([5.0 + number / 20] * 100, host_us, gap=1.0), engine=engine)
     untraced = replay.with_host(one, HOST_RATIO)
     return Pair(
-        study="made", key=(engine, "llama", 1, number, "engine"), off=one, on=replace(one, graphs=True),
+        study="made", key=(engine, "llama", 1, number, "engine", "pinned", ""), off=one, on=replace(one, graphs=True),
         off_ms=replay.iteration_us(untraced) / 1e3,
         on_ms=replay.iteration_us(untraced, graph=Graph(gap_us=GAP_US)) / 1e3,
         torch_us=8.0,
@@ -83,7 +83,7 @@ def test_a_study_gives_its_pairs_and_what_could_not_be_used(tmp_path: Path) -> N
         json.dumps({"of": "torch", "t_launch_us": {"value": 8, "low": 7, "high": 9}})
     )
     [pair], [refused] = pairs.recorded(tmp_path)
-    assert pair.key == ("vllm", "llama3-8b", 1, 1, "engine")
+    assert pair.key == ("vllm", "llama3-8b", 1, 1, "engine", "pinned", "")
     assert (pair.off_ms, pair.on_ms, pair.torch_us) == (10.0, 4.0, 8.0)
     assert (pair.off.graphs, pair.on and pair.on.graphs) == (False, True)
     assert refused.startswith(f"{broken}: ")

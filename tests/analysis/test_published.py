@@ -57,7 +57,7 @@ def test_what_no_recording_is_like_cannot_discriminate(rows: dict[str, dict[str,
 def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about() -> None:
     """Kernels of 5 us: gains of 3 at TP1 and 9 at TP4."""
     small = replace(made(0), off_ms=3.0, on_ms=1.0)
-    wide = replace(small, key=("vllm", "llama", 4, 1, "engine"), off_ms=9.0)
+    wide = replace(small, key=("vllm", "llama", 4, 1, "engine", "pinned", ""), off_ms=9.0)
     found = {rule["rule"]: rule for rule in published.rules([small, wide])}
     short = found["kernels shorter than 100 us: 2 to 5 times as fast"]
     assert (short["configurations"], short["held"], short["verdict"]) == (2, 1, "holds in part")
