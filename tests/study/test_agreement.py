@@ -37,6 +37,15 @@ def test_every_lie_is_told(lie: dict[str, Any], said: str) -> None:
     assert disagreements(CASE, TOLD | lie) == (said,)
 
 
+def test_fair_cases_are_compared_as_the_pinned_ones_and_as_shipped_ones_have_nothing_to_compare() -> None:
+    lie = TOLD | {"max_num_seqs": 256}
+    assert [len(disagreements(replace(CASE, settings=word), lie)) for word in ("pinned", "fair", "as-shipped")] == [
+        1,
+        1,
+        0,
+    ]
+
+
 def test_sglang_has_its_own_names() -> None:
     told = {"graphs": "on", "tp": 1, "max_running_requests": 8, "capture_sizes": None}
     assert disagreements(replace(CASE, engine="sglang"), told) == (

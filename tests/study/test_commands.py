@@ -11,7 +11,8 @@ import pytest
 
 from launch.drivers import decode, serve
 from launch.engines import ENGINES
-from study import commands, models, sweep
+from launch.engines.versions import Known
+from study import commands, live, models, sweep
 from study.commands import Command, Tools
 from study.spec import Case, Serving
 from tests.cases import CASE
@@ -168,3 +169,24 @@ def test_a_served_trace_has_one_window_of_no_one_batch() -> None:
     ((batch, sqlite, _),) = commands.exports(replace(SERVED, tracing="node"), tools=TOOLS, folder=FOLDER)
     assert (batch, sqlite.name) == (0, "trace_b0.sqlite")
     assert "--capture-range-end=stop" in command(replace(SERVED, tracing="node")).argv
+
+
+@pytest.mark.parametrize(("newest", "said"), [("0.32.0", True), ("0.33.0", False)])
+def test_a_version_newer_than_known_is_said_before_the_plan(
+    newest: str, said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live.host, "engine_versions", lambda python, package: {package: "0.33.0"})
+    known = Known(engine="vLLM", oldest="0.20.0", newest=newest)
+    monkeypatch.setattr(ENGINES["vllm"], "VERSIONS", known)
+    assert sweep.main(["--dry-run", *shlex.split("--tp 1 --engines vllm --gpu h200 --gpu-count 1")]) == 0
+    words = "vLLM 0.33.0 is newer than 0.32.0, up to which its flags are known; the cases say whether it did as asked"
+    assert (words in capsys.readouterr().out) == said
+
+
+def test_a_version_older_than_known_leaves_nothing_to_plan(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live.host, "engine_versions", lambda python, package: {package: "0.19.1"})
+    assert sweep.main(["--dry-run", *shlex.split("--tp 1 --engines vllm --gpu h200 --gpu-count 1")]) == 0
+    shown = capsys.readouterr().out
+    assert "vLLM 0.19.1 is older than 0.20.0" in shown and "0 run, as 0 cases; 2 skipped" in shown
