@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import SWEEP, engine_title, layout_title
-from analysis.recordings import HOST_FACTS, VARIANT
+from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, VARIANT
 from analysis.stats import median_interval, paired_ratio
 
 PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", *VARIANT]
@@ -138,7 +138,11 @@ def _unsteady(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
 def _mixed_hosts(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
     """Names what differs between the starts of one row and should not."""
     mine = _of_row(row, windows)
-    mixed = {fact: mine[fact].dropna().unique() for fact in HOST_FACTS if fact in mine and mine[fact].nunique() > 1}
+    mixed = {
+        fact: mine[fact].dropna().unique()
+        for fact in (*HOST_FACTS, *RESOLVED_FACTS)
+        if fact in mine and mine[fact].nunique() > 1
+    }
     differing = [f"starts differ in {fact}: {', '.join(map(str, values))}" for fact, values in mixed.items()]
     slowed = mine.loc[mine["slowed_ratio"] > SLOWED_MOST, "case"].nunique() if "slowed_ratio" in mine else 0
     return [*differing, *([f"GPUs were slowed by power or heat in {slowed} starts"] if slowed else [])]

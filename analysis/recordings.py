@@ -21,9 +21,11 @@ OUTCOMES = ("ok", "failed", "invalid")
 VARIANT = ("compile", "settings", "split")
 # What should not differ between cases that are compared.
 HOST_FACTS = ("host_label", "driver", "cuda", "torch", "engine_version", "nccl", "cpu", "governor", "power_limit_w")
+# Of what an engine resolved, what changes kernels or overlap and so should not differ either.
+RESOLVED_FACTS = ("attention_backend", "sampling_backend", "custom_all_reduce", "async_scheduling", "dtype")
 CASE_COLUMNS = (
     "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "repeat", "outcome", "reason", "made_by",
-    *HOST_FACTS, "slowed_ratio", "nsys", "started_utc", "resolved_graphs",
+    *HOST_FACTS, *RESOLVED_FACTS, "slowed_ratio", "nsys", "started_utc", "resolved_graphs",
 )  # fmt: skip
 WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "batch", "window", "tpot_ms")
 TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch", "path")
@@ -169,6 +171,7 @@ def _case_row(record: Record) -> dict[str, Any]:
         "engine_version": host.get("engine_version") or resolved.get("engine_version"),
         "started_utc": record.get("started_utc"),
         "resolved_graphs": resolved.get("graphs"),
+        **{fact: resolved.get(fact) for fact in RESOLVED_FACTS},
         **_gpu_state(record.get("gpu_state") or ()),
     }
     return row | {key: host.get(key) for key in ("driver", "cuda", "nsys", "torch", "nccl", "cpu", "governor")}

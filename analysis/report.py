@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from analysis import capacity, evidence, figures, headline, provenance, sections, served
 from analysis.errors import TraceError
 from analysis.plots import critical_path, iteration_time, launch_gaps
-from analysis.recordings import HOST_FACTS, VARIANT, Study, open_study
+from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, VARIANT, Study, open_study
 
 TITLE = "CUDA graphs off and on: decode iteration time"
 VLLM_CAVEAT = (
@@ -111,7 +111,7 @@ def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def _windows(study: Study, name: str) -> pd.DataFrame:
     """The untraced windows with their provenance, without the cases whose engine resolved what was not asked."""
-    facts = ["case", "made_by", *HOST_FACTS, "slowed_ratio", "started_utc"]
+    facts = ["case", "made_by", *HOST_FACTS, *RESOLVED_FACTS, "slowed_ratio", "started_utc"]
     windows = study.windows.merge(study.cases[facts], on="case", how="left").assign(study=name)
     return windows[~windows["case"].isin(study.mislabelled())]
 

@@ -182,3 +182,10 @@ def test_the_corners_of_two_switches_are_pairs_of_their_own_and_named():
         "SGLang, not compiled, llama3-8b, TP1",
         "SGLang, compiled, llama3-8b, TP1",
     ]
+
+
+def test_halves_whose_engines_chose_other_kernels_are_a_caution():
+    mixed = pd.concat([
+        windows([[8]] * 3, [], attention_backend="fa3"), windows([], [[4]] * 3, attention_backend="flashinfer"),
+    ])  # fmt: skip
+    assert only(pairs(mixed, PROVEN))["caution"] == "starts differ in attention_backend: fa3, flashinfer"
