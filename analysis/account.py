@@ -13,7 +13,8 @@ from analysis.collectives import Matched
 from analysis.iterations import Trace
 
 SITES_SHOWN = 5
-_HOST_COLUMNS = ("host_ms", "t_launch_us", "lead_us", "queue_median_launches", "queue_max_launches")
+_HOST_COLUMNS = ("host_ms", "t_launch_us", "lead_us", "graph_lead_us", "queue_median_launches", "queue_max_launches")
+_HOST_PARTS = ("launch_call_us", "other_call_us", "wait_us", "framework_us")
 _WAIT_COLUMNS = ("useful_ms", "wait_ms", "idle_plus_wait_ratio")
 
 
@@ -22,7 +23,7 @@ class Account:
     """The accounts of a trace as JSON-ready values: `trace` for all of it, `ranks` by rank."""
 
     trace: Mapping[str, Any]
-    ranks: Mapping[int, Mapping[str, float | None]]
+    ranks: Mapping[int, Mapping[str, Any]]
 
 
 def find(trace: Trace, matched: Matched | None = None) -> Account:
@@ -62,7 +63,11 @@ def _law(law: Law) -> dict[str, Any]:
         "lag_us": {name: rounded(value / 1e3) for name, value in law.lag_ns.items()},
         "delta_us": {name: rounded(value / 1e3) for name, value in law.delta_ns.items()},
         "fit_ratio": rounded(law.fit_ratio),
+        "begin_fit_ratio": rounded(law.begin_fit_ratio),
         "operations": int(law.operations),
+        "beside": int(law.beside),
+        "idle_calls": dict(law.idle),
+        "queued": dict(law.queued),
     }
 
 
@@ -84,10 +89,15 @@ def _slow_sites(slow: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _ranks(matched: Matched, waited: pd.DataFrame, host: pd.DataFrame) -> dict[int, dict[str, float | None]]:
+def _ranks(matched: Matched, waited: pd.DataFrame, host: pd.DataFrame) -> dict[int, dict[str, Any]]:
     columns = waited.groupby("rank")[list(_WAIT_COLUMNS)].median()
     columns = columns.join(host.groupby("rank")[list(_HOST_COLUMNS)].median())
     columns = columns.join(collectives.stragglers(matched).set_index("rank")["straggler_ratio"])
+    parts = host.groupby("rank")[list(_HOST_PARTS)].median()
     return {
-        int(str(rank)): {str(name): rounded(value) for name, value in row.items()} for rank, row in columns.iterrows()
+        int(str(rank)): {
+            **{str(name): rounded(value) for name, value in row.items()},
+            "host_us": {name.removesuffix("_us"): rounded(parts.at[rank, name]) for name in _HOST_PARTS},
+        }
+        for rank, row in columns.iterrows()
     }

@@ -57,6 +57,7 @@ def measure(trace: Trace) -> pd.DataFrame:
                             because there the host may be polling for work or for the GPU, which looks like framework
     t_launch_us             the iteration of the host without wait_us, per launch
     lead_us                 median from return of the launch call to start, of the iteration's ungraphed operations
+    graph_lead_us           median from begin of the launch call to start of the first node, of its graphs
     queue_median_launches, queue_max_launches
                             launches of the thread that had returned, but whose work had not started, as each began
     """
@@ -130,8 +131,9 @@ def _in_windows(
 
 
 def _measured(trace: Trace, windows: pd.DataFrame, spent: pd.DataFrame) -> pd.DataFrame:
-    rows = trace.iterations[_KEYS].assign(lead_us=_lead_us(trace))
-    order = ["launches", *_PARTS, "largest_interval_us", "host_ms", "t_launch_us", "lead_us"]
+    lead_us, graph_lead_us = _leads_us(trace)
+    rows = trace.iterations[_KEYS].assign(lead_us=lead_us, graph_lead_us=graph_lead_us)
+    order = ["launches", *_PARTS, "largest_interval_us", "host_ms", "t_launch_us", "lead_us", "graph_lead_us"]
     order = [*order, "queue_median_launches", "queue_max_launches"]
     found = rows.merge(spent, on=_KEYS, how="left").reindex(columns=[*_KEYS, *order])
     return found.astype(dict.fromkeys(order, "float64"))
@@ -192,24 +194,30 @@ def _intervals(calls: HostCalls) -> _Intervals:
     )
 
 
-def _lead_us(trace: Trace) -> grouped.Floats:
-    """Median from return of the launch call to start, of the ungraphed operations of each iteration of the GPU."""
+def _leads_us(trace: Trace) -> tuple[grouped.Floats, grouped.Floats]:
+    """Medians over each iteration of the GPU: from return of the call to start of ungraphed operations, and from
+    begin of the call to start of the first node of graphs, which begins before its call returns."""
     operations, calls = trace.operations, trace.activity.calls
-    of_graph, returned_ns = (calls["kind"] == "graph").to_numpy(bool), calls["end_ns"].to_numpy(np.int64)
-    lead_us = np.full(len(trace.iterations), np.nan)
+    of_graph, count = (calls["kind"] == "graph").to_numpy(bool), len(trace.iterations)
+    leads_us = np.full((2, count), np.nan)
     rows_of, windows_of = (rows_by(rows["rank"].to_numpy(np.int64)) for rows in (operations, trace.iterations))
 
     def look(rank: int) -> None:
         rows = np.arange(len(operations))[rows_of(rank)]
         call = operations["call"].to_numpy(np.int64)[rows]
         rows, call = rows[call >= 0], call[call >= 0]
-        rows, call = rows[~of_graph[call]], call[~of_graph[call]]
-        lead_ns = operations["start_ns"].to_numpy(np.int64)[rows] - returned_ns[call]
-        found = grouped.medians(trace.window[rows], len(lead_us), lead_ns)
-        lead_us[windows_of(rank)] = found[windows_of(rank)] / 1e3
+        graphed = of_graph[call]
+        first = graphed.copy()
+        first[graphed] = operations["first_of_call"].to_numpy(bool)[rows[graphed]]
+        for side, (mine, since) in enumerate(((~graphed, "end_ns"), (first, "start_ns"))):
+            lead_ns = (
+                operations["start_ns"].to_numpy(np.int64)[rows[mine]] - calls[since].to_numpy(np.int64)[call[mine]]
+            )
+            found = grouped.medians(trace.window[rows[mine]], count, lead_ns)
+            leads_us[side, windows_of(rank)] = found[windows_of(rank)] / 1e3
 
     side_by_side(look, trace.ranks["rank"].tolist())
-    return lead_us
+    return leads_us[0], leads_us[1]
 
 
 def _names(trace: Trace) -> Names:

@@ -110,6 +110,7 @@ HOST = _columns(
     ("host_ms", "float64", "the iteration of the host without wait_us and largest_interval_us"),
     ("t_launch_us", "float64", "the iteration of the host without wait_us, per launch"),
     ("lead_us", "float64", "median from return of a launch call to start of its work, outside graphs"),
+    ("graph_lead_us", "float64", "median from begin of a graph's launch call to start of its first node"),
     ("queue_median_launches", "float64", "launches that had returned but not started as another began, median"),
     ("queue_max_launches", "float64", "the most of these"),
 )

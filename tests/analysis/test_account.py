@@ -55,6 +55,24 @@ def test_the_launch_law_is_fitted_and_holds_on_a_trace_without_graphs(summarised
     assert law["fit_ratio"] > 0.9 and 5 < law["lambda_us"]["kernel"] < 12
 
 
+def test_both_ways_to_count_a_launch_are_shown_with_what_they_rest_on(summarised: Any) -> None:
+    law = summarised("vllm", 1, "off")["launch_law"]
+    assert 0.9 < law["begin_fit_ratio"] < law["fit_ratio"] - 0.02
+    assert law["beside"] == 0 and set(law["idle_calls"]) == set(law["lag_us"])
+    assert sum(law["queued"].values()) + sum(law["idle_calls"].values()) <= law["operations"]
+
+
+def test_what_the_host_did_in_an_iteration_is_all_of_it(summarised: Any) -> None:
+    rank = summarised("vllm", 1, "off")["ranks"][0]
+    assert min(rank["host_us"].values()) > 0
+    assert sum(rank["host_us"].values()) == pytest.approx(rank["iter_ms"]["median"] * 1e3, rel=0.01)
+
+
+def test_only_a_trace_with_graphs_shows_how_long_they_wait_for_their_start(summarised: Any) -> None:
+    off, on = (summarised("vllm", 1, graphs)["ranks"][0] for graphs in ("off", "on"))
+    assert off["graph_lead_us"] is None and on["graph_lead_us"] > 0
+
+
 def test_what_sglang_does_after_an_all_reduce_is_shown_as_its_slowest_site(summarised: Any) -> None:
     site = summarised("sglang", 4, "off")["slow_sites"][0]
     assert "all_reduce" in site["before"] and site["per_iteration"] == 64 and site["interval_us"] > 50

@@ -49,7 +49,8 @@ def test_the_time_of_the_host_is_accounted_for(tmp_path):
 
 
 def test_the_lead_is_from_return_of_the_call_to_start(tmp_path):
-    assert measured(steps(ahead=5_000), tmp_path)["lead_us"] == 15
+    row = measured(steps(ahead=5_000), tmp_path)
+    assert (row["lead_us"], row["graph_lead_us"] == row["graph_lead_us"]) == (15, False)
 
 
 def test_what_has_not_started_as_a_launch_begins_is_queued(tmp_path):
@@ -131,6 +132,27 @@ def test_a_graph_is_one_launch_and_has_no_lead(tmp_path):
     assert row["launches"] == 1
     assert row["launch_call_us"] == 0.002
     assert row["lead_us"] != row["lead_us"]
+
+
+def test_the_lead_of_a_graph_is_from_begin_of_its_call_to_its_first_node(tmp_path):
+    trace = traces.Sqlite()
+    for step in range(24):
+        at = step * STEP_NS
+        nodes = [("gemm", at + 12_000, at + 40_000), ("norm", at + 40_000, at + 50_000)]
+        trace.graph(nodes, at=at, took=20_000)
+        trace.launch("sample", at=at + 25_000, took=2_000, start=at + 51_000, end=at + 60_000)
+    row = measured(trace, tmp_path)
+    assert (row["graph_lead_us"], row["lead_us"]) == (12, 51 - 27)
+
+
+def test_of_several_graphs_in_an_iteration_the_lead_is_the_median_of_their_first_nodes(tmp_path):
+    trace = traces.Sqlite()
+    for step in range(24):
+        for number, lead in enumerate((3_000, 9_000, 5_000)):
+            at = step * STEP_NS + 20_000 * number
+            trace.graph([(f"k{number}", at + lead, at + 11_000), ("norm", at + 12_000, at + 13_000)], at=at)
+    row = measured(trace, tmp_path)
+    assert (row["graph_lead_us"], row["lead_us"] != row["lead_us"]) == (5, True)
 
 
 def test_a_graph_is_named_by_its_last_node_before_and_its_first_after(tmp_path):

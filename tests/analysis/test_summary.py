@@ -13,7 +13,7 @@ from tests.traces import Sqlite
 RANK_KEYS = (
     "rank device iterations iter_ms busy_ms idle_ms idle_ratio gap_us overlap_ratio operations launches graph_launches "
     "graph_launches_range launch_call_us useful_ms wait_ms idle_plus_wait_ratio host_ms t_launch_us lead_us "
-    "queue_median_launches queue_max_launches straggler_ratio"
+    "graph_lead_us queue_median_launches queue_max_launches straggler_ratio host_us"
 )
 
 
