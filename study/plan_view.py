@@ -21,6 +21,8 @@ def render(plan: Plan, commands: Callable[[Case], Sequence[str]], console: Conso
     if not console.is_terminal:
         console = Console(file=console.file, width=UNBOUNDED)
     console.print(f"Plan for {plan.gpu_count} x {plan.gpu.key} ({plan.gpu.source})", markup=False, highlight=False)
+    if plan.gpu.quirks:
+        console.print(f"{plan.gpu.key}: {plan.gpu.quirks}", soft_wrap=True, markup=False, highlight=False)
     if plan.cases:
         console.print(_case_table(plan))
     for case in plan.cases:
@@ -50,11 +52,14 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _case_table(plan: Plan) -> Table:
-    table = _table("Cases, in order", "case", "GPUs", "batches", "tracing", "repeat", "KV room, tokens (estimate)")
+    table = _table(
+        "Cases, in order", "case", "GPUs", "batches", "tracing", "repeat", "KV room, tokens (estimate)", "all-reduce"
+    )
     for case in plan.cases:
         room = fit(models.load(case.model), plan.gpu, case.layout).kv_tokens
         batches = ",".join(map(str, case.batches)) or "served"
-        table.add_row(case.name, str(case.layout.gpus), batches, case.tracing, str(case.repeat), str(room))
+        shared = plan.gpu.all_reduce(case.layout.tp)
+        table.add_row(case.name, str(case.layout.gpus), batches, case.tracing, str(case.repeat), str(room), shared)
     return table
 
 

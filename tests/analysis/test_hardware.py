@@ -9,7 +9,7 @@ from study import gpus
 def test_a_gpu_is_the_one_that_studies_are_planned_for(peak: hardware.Peak) -> None:
     planned = gpus.find(peak.key)
     assert planned.bandwidth_gb_s == peak.bandwidth_gb_s
-    assert ("NVLink" in peak.link) == planned.nvlink
+    assert ("NVLink" in peak.link) == bool(planned.nvlink_gb_s)
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,25 @@ def test_a_gpu_that_is_not_listed_is_made_of_what_nvidia_smi_says():
 
 def test_a_known_name_with_other_memory_is_another_gpu():
     assert gpus.on_host("NVIDIA GeForce RTX 4090", 49_140).memory_gib == 47.0
+
+
+@pytest.mark.parametrize(
+    ("name", "tp", "kind"),
+    [
+        ("h200", 1, "none"),
+        ("h200", 8, "the engine's own, over NVLink"),
+        ("l40s", 2, "the engine's own, over PCIe"),
+        ("l40s", 4, "NCCL, over PCIe"),
+        ("rtx4090", 2, "NCCL, through host memory"),
+    ],
+)
+def test_what_an_all_reduce_can_be_follows_from_how_the_gpus_are_joined(name, tp, kind):
+    assert gpus.find(name).all_reduce(tp) == kind
+
+
+def test_every_row_has_a_source_and_figures_that_a_gpu_can_have():
+    for gpu in gpus.GPUS:
+        assert gpu.source and 10 < gpu.memory_gib < 300 and 100 < gpu.bandwidth_gb_s < 10_000
+        assert 50 < gpu.tensor_tflops < 5000 and 0 <= gpu.nvlink_gb_s <= 1800
+        # What the source says is what the row says.
+        assert f"{gpu.bandwidth_gb_s:.0f} GB/s" in gpu.source and f"{gpu.tensor_tflops:.0f} TFLOP/s" in gpu.source
