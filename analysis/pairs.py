@@ -7,6 +7,7 @@ whole configuration, with all studies that hold it, so that no pair is predicted
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import calibrations, extract, iterations, predict
-from analysis.calibrations import ENGINE, TORCH, Calibration
+from analysis.calibrations import TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
 from analysis.predict import Model
@@ -124,9 +125,8 @@ def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
     for pair, model in _models_without_each(pairs):
         if pair.on is None:
             continue
-        traced_us = predict.host_ms(pair.off, model).scaled(1e3 / pair.off.launches)
         known: dict[str, Calibration | None] = {"recordings": None}
-        known["engine"] = Calibration(of=ENGINE, launch_us=traced_us)
+        known["engine"] = predict.calibration(pair.off, model)
         if pair.torch_us is not None:
             known["torch"] = Calibration(of=TORCH, launch_us=within(pair.torch_us, 0.0))
         for word, calibration in known.items():
@@ -149,6 +149,12 @@ def _others(left: Pair, pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _each_left_out(pairs: Sequence[Pair]) -> list[_Left]:
+    return _left_out_of(tuple(pairs))
+
+
+@lru_cache(maxsize=1)
+def _left_out_of(pairs: tuple[Pair, ...]) -> list[_Left]:
+    """Kept for who asks for the fit and for what it is worth: it plays every pair as often as there are pairs."""
     return [_left(pair, _constants(_others(pair, pairs))) for pair in pairs]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from analysis import causes, collectives, fitness, replay, typical
 from analysis.calibrations import ENGINE, Calibration
+from analysis.errors import TraceError
 from analysis.estimates import Estimate, within
 from analysis.iterations import Trace
 from analysis.replay import Graph
@@ -86,6 +87,16 @@ def graphs_on_ms(found: Typical, model: Model) -> Estimate:
 def on_us(found: Typical, host_ratio: float, gap_us: float) -> float:
     """The iteration as a graph with gap_us between its nodes, on a host that takes host_ratio of what was traced."""
     return replay.iteration_us(replay.with_host(found, host_ratio), graph=Graph(gap_us=gap_us))
+
+
+def calibration(found: Typical, model: Model) -> Calibration:
+    """What a launch takes the engine on this host, by a short traced run without graphs; of that the typical iteration.
+
+    Raises TraceError for one with graphs, which holds no launches.
+    """
+    if found.graphs or found.host_us <= 0:
+        raise TraceError("no launches to calibrate by; expected a trace with graphs off; record a few seconds of one")
+    return Calibration(of=ENGINE, launch_us=host_ms(found, model).scaled(1e3 / found.launches))
 
 
 def host_ms(found: Typical, model: Model, calibration: Calibration | None = None) -> Estimate:

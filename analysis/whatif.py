@@ -21,6 +21,7 @@ from analysis.iterations import Trace
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
+_CALIBRATION = "what python -m study.calibrate wrote, or a trace or case of the engine on that host with graphs off"
 COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 
@@ -47,7 +48,7 @@ def _elsewhere(arguments: argparse.Namespace) -> int:
 
 def _trace_parser(parser: argparse.ArgumentParser, look: Look, show: Show) -> None:
     parser.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
-    parser.add_argument("--calibration", type=Path, metavar="FILE", help="what python -m study.calibrate wrote")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help=_CALIBRATION)
     parser.add_argument("--json", action="store_true", help="print a list with one object per trace")
     parser.set_defaults(run=_of_traces, look=look, show=show)
 
@@ -61,7 +62,7 @@ def _fit_parser(parser: argparse.ArgumentParser) -> None:
 
 def _of_traces(arguments: argparse.Namespace) -> int:
     found, failed = [], False
-    calibration = _reported(partial(calibrations.read, arguments.calibration)) if arguments.calibration else None
+    calibration = _reported(partial(_calibration, arguments.calibration)) if arguments.calibration else None
     if arguments.calibration and calibration is None:
         return 1
     for argument in arguments.traces:
@@ -74,6 +75,15 @@ def _of_traces(arguments: argparse.Namespace) -> int:
     shown = [line for one in found for line in arguments.show(one)]
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(shown))
     return int(failed)
+
+
+def _calibration(path: Path) -> Calibration:
+    """Of a file of JSON, or of the first trace that is given."""
+    if path.suffix == ".json":
+        return calibrations.read(path)
+    return given.looked_at(
+        given.traces(path)[0], lambda trace: predict.calibration(predict.facts(trace), predict.recorded())
+    )
 
 
 def _looked_at(look: Look, one: given.Given, calibration: Calibration | None) -> dict[str, Any]:

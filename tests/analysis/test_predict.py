@@ -2,14 +2,17 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from analysis import extract, iterations, predict
+from analysis import extract, iterations, predict, replay
 from analysis.calibrations import ENGINE, TORCH, Calibration
 from analysis.estimates import Estimate, within
 from analysis.predict import Model
+from analysis.replay import Graph
+from analysis.typical import Typical
 from tests import traces
 from tests.analysis.typicals import strand, typical
 
@@ -105,6 +108,28 @@ def test_one_ranks_row_says_the_opposite_of_what_bounds_the_iteration() -> None:
     found = predict.predict(trace, "tp4")
     assert found["bound"] == "launch"
     assert found["ratio"]["low"] > 3
+
+
+@pytest.mark.parametrize("memory", [0.05, 0.2, 1, 5])
+@pytest.mark.parametrize("host", [0.02, 0.2, 1, 3])
+@pytest.mark.parametrize(("engine", "tp"), [("vllm", 1), ("sglang", 8)])
+def test_r_says_of_any_host_and_memory_what_playing_both_halves_says(
+    engine: str, tp: int, host: float, memory: float
+) -> None:
+    one = replay.with_host(replay.with_memory(_recorded(engine, tp), memory), host)
+    off, on = replay.iteration_us(one), replay.iteration_us(one, graph=Graph(gap_us=predict.recorded().gap_us))
+    r = one.host_us / one.gpu_us
+    if off / on > 1.4:
+        assert r > 1
+    if r < 0.9:
+        assert off / on < 1.3
+    if r > 1.3:
+        assert off / on > 1.1
+
+
+@cache
+def _recorded(engine: str, tp: int) -> Typical:
+    return predict.facts(iterations.find(extract.read(traces.recorded(engine, tp, "off"))))
 
 
 def test_a_prediction_keeps_what_was_traced_apart(tmp_path: Path) -> None:

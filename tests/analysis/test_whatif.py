@@ -39,6 +39,17 @@ def test_a_trace_with_graphs_foretells_launches_by_a_calibration(
     assert found["host_known_by"] == "calibration with the engine"
 
 
+def test_a_short_run_without_graphs_is_a_calibration_too(capsys: pytest.CaptureFixture[str]) -> None:
+    on, off = (str(traces.recorded("vllm", 1, graphs)) for graphs in ("on", "off"))
+    assert main(["predict", on, "--calibration", off, "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["host_known_by"] == "calibration with the engine"
+    # Measured in that recording, untraced: 11.93 ms.
+    assert found["graphs_off_ms"]["value"] == pytest.approx(11.93, rel=0.1)
+    assert main(["predict", on, "--calibration", on]) == 1
+    assert "no launches to calibrate by" in capsys.readouterr().err
+
+
 def test_words_keep_predicted_and_traced_apart(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(case)]) == 0
     first, second, *_ = capsys.readouterr().out.splitlines()
