@@ -195,25 +195,22 @@ def _intervals(calls: HostCalls) -> _Intervals:
 
 
 def _leads_us(trace: Trace) -> tuple[grouped.Floats, grouped.Floats]:
-    """Medians over each iteration of the GPU: from return of the call to start of ungraphed operations, and from
-    begin of the call to start of the first node of graphs, which begins before its call returns."""
+    """Medians over each iteration of the GPU: from return of the call to start of ungraphed operations, and of graphs
+    from begin of the call to start of the first node, which may be before the call returns."""
     operations, calls = trace.operations, trace.activity.calls
-    of_graph, count = (calls["kind"] == "graph").to_numpy(bool), len(trace.iterations)
-    leads_us = np.full((2, count), np.nan)
+    starts_ns, of_graph = operations["start_ns"].to_numpy(np.int64), (calls["kind"] == "graph").to_numpy(bool)
+    leads_us = np.full((2, len(trace.iterations)), np.nan)
     rows_of, windows_of = (rows_by(rows["rank"].to_numpy(np.int64)) for rows in (operations, trace.iterations))
 
     def look(rank: int) -> None:
         rows = np.arange(len(operations))[rows_of(rank)]
-        call = operations["call"].to_numpy(np.int64)[rows]
-        rows, call = rows[call >= 0], call[call >= 0]
-        graphed = of_graph[call]
-        first = graphed.copy()
-        first[graphed] = operations["first_of_call"].to_numpy(bool)[rows[graphed]]
-        for side, (mine, since) in enumerate(((~graphed, "end_ns"), (first, "start_ns"))):
-            lead_ns = (
-                operations["start_ns"].to_numpy(np.int64)[rows[mine]] - calls[since].to_numpy(np.int64)[call[mine]]
-            )
-            found = grouped.medians(trace.window[rows[mine]], count, lead_ns)
+        rows = rows[operations["call"].to_numpy(np.int64)[rows] >= 0]
+        graphed = of_graph[operations["call"].to_numpy(np.int64)[rows]]
+        first = operations["first_of_call"].to_numpy(bool)[rows]
+        for side, (mine, since) in enumerate(((rows[~graphed], "end_ns"), (rows[graphed & first], "start_ns"))):
+            call = operations["call"].to_numpy(np.int64)[mine]
+            lead_ns = starts_ns[mine] - calls[since].to_numpy(np.int64)[call]
+            found = grouped.medians(trace.window[mine], len(trace.iterations), lead_ns)
             leads_us[side, windows_of(rank)] = found[windows_of(rank)] / 1e3
 
     side_by_side(look, trace.ranks["rank"].tolist())
