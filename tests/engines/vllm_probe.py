@@ -38,7 +38,8 @@ def main() -> None:
 def prepare(card: standins.Card) -> None:
     """Put the card in place of the host's, and stand-ins in place of compiled kernels."""
     standins.sources_first()
-    sys.meta_path.append(standins.Finder(lambda name: name.startswith("vllm.") and name.split(".")[-1] in KERNELS))
+    kernels = standins.Finder(lambda name: name.startswith("vllm.") and name.split(".")[-1] in KERNELS)
+    sys.meta_path.insert(0, kernels)  # before those that were fetched, which want a driver
     without_kernels()
     standins.torch_with(card)
     from vllm import platforms
