@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.extract import Activity
+
 LEAST_STEPS = 64
 
 
@@ -10,14 +12,33 @@ def contradictions(record: Mapping[str, Any], summary: Mapping[str, Any]) -> tup
     """What in the trace speaks against the record of its case; empty where the label is proven.
 
     Graphs on means at least one graph launch per decode iteration on every rank, off means none on any. All ranks
-    must have been traced, for as many steady iterations as were asked for.
+    must have been traced, for as many steady iterations as were asked for; while serving, for any.
     """
     asked = record["asked"]
     found = [_graphs(asked["graphs"], rank) for rank in summary["ranks"]]
-    found.append(_number("ranks", asked["tp"], summary["tp"], exactly=True))
-    least = asked.get("traced_steps") or LEAST_STEPS
+    found.append(_number("ranks", _gpus(asked), summary["tp"], exactly=True))
+    least = 1 if asked.get("serving") else asked.get("traced_steps") or LEAST_STEPS
     found.append(_number("steady decode iterations", least, summary["iterations"], exactly=False))
     return tuple(text for text in found if text)
+
+
+def contradicting_calls(record: Mapping[str, Any], activity: Activity) -> tuple[str, ...]:
+    """The same by the graph launches of the whole capture alone, for one in which no steady iterations are found.
+
+    Of stages and replicas each runs its own steps, and while serving batches may change with every step.
+    """
+    asked, calls = record["asked"], activity.calls
+    launched = calls.loc[calls["kind"] == "graph", "rank"].value_counts()
+    found = [_number("ranks", _gpus(asked), len(activity.ranks), exactly=True)]
+    for rank in activity.ranks["rank"]:
+        count = int(launched.get(rank, 0))
+        if (count > 0) != (asked["graphs"] == "on"):
+            found.append(f"rank {rank}: graphs are {asked['graphs']} by the label, but {count} graphs were launched")
+    return tuple(text for text in found if text)
+
+
+def _gpus(asked: Mapping[str, Any]) -> int:
+    return int(asked["tp"]) * int(asked.get("pp", 1)) * int(asked.get("dp", 1))
 
 
 def unfit(record: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[str, ...]:

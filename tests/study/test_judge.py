@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from analysis.errors import TraceError
 from analysis.summary import summarise
 from study import judge
 from study.commands import Tools
@@ -125,3 +126,28 @@ def test_memory_that_ran_out_in_a_worker_is_found_in_the_log() -> None:
     reason = judge.explained("load error: RuntimeError: Engine core initialization failed", tail)
     assert str(reason).startswith("out of memory, by the log: torch.OutOfMemoryError")
     assert judge.explained("crash: x", ["all is well"]) == "crash: x" and judge.explained(None, tail) is None
+
+
+STAGES = replace(TRACED, tp=1, pp=2)
+
+
+@pytest.mark.parametrize(("traced_graphs", "outcome"), [("on", "ok"), ("off", "invalid")])
+def test_stages_without_steps_in_common_are_proven_by_their_graph_launches(
+    tmp_path: Path, traced_graphs: str, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_: Path) -> None:
+        raise TraceError("no steps in common; expected some; none")
+
+    studies.write_trace(tmp_path / "trace_b1.sqlite", graphs=traced_graphs, tp=2)
+    monkeypatch.setattr(judge, "summarise", refuses)
+    verdict = judge.outcome(STAGES, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert (verdict.outcome, verdict.traced_ms) == (outcome, {})
+    if outcome == "invalid":
+        assert "rank 0: graphs are on by the label, but 0 graphs were launched" in str(verdict.reason)
+    assert judge.outcome(TRACED, None, {"graphs": "on"}, TRACE, tmp_path).outcome == "invalid"
+
+
+def test_a_stage_that_was_not_traced_is_missed(tmp_path: Path) -> None:
+    studies.write_trace(tmp_path / "trace_b1.sqlite", graphs="on", tp=1)
+    verdict = judge.outcome(STAGES, None, {"graphs": "on"}, TRACE, tmp_path)
+    assert "1 ranks traced, 2 expected" in str(verdict.reason)
