@@ -58,8 +58,8 @@ _KINDS = (
 _EXPERTS = re.compile(r"^deep_ep::\w+::(dispatch|combine)$")
 _UNNAMED = re.compile(r"<unnamed>::|\(anonymous namespace\)::|\{anonymous\}::")
 _ON_STREAM = ["rank", "stream", "start_ns", "end_ns"]
-_SEEN = ("node", "none")
 _WHOLE = "graphs were recorded whole, so the collectives in them are unseen; record with --cuda-graph-trace=node"
+_UNSEEN = "graphs were launched, but nothing that they ran was recorded; record with --cuda-graph-trace=node"
 # Ranks of one group meet in every collective; groups that do not wait for one another meet by chance.
 _MET_LEAST = 0.95
 
@@ -108,11 +108,11 @@ def match(trace: Trace) -> Matched:
 
     Where those do not match, because one beside the anchor ends before it on one rank and after it on another, they are
     the first rank's, and of each other rank those that end with them. Nothing is forced: where counts or names differ,
-    where the ranks never meet, or where graphs were recorded whole, so that what they ran is unseen, there are no
-    instances but a sentence.
+    where the ranks never meet, or where what graphs ran is unseen, there are no instances but a sentence.
     """
-    if len(trace.ranks) > 1 and trace.activity.graph_tracing not in _SEEN:
-        return _matched(trace, np.empty(0, np.int64), _WHOLE)
+    how = trace.activity.graph_tracing
+    if how == "unseen" or (how == "graph" and len(trace.ranks) > 1):
+        return _matched(trace, np.empty(0, np.int64), _UNSEEN if how == "unseen" else _WHOLE)
     rows = np.flatnonzero(among(trace))
     steady = (trace.operations["iteration"].to_numpy(np.int64)[rows]) >= 0
     found = _matched(trace, rows[steady])

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import TraceError
+from analysis.fitness import NODES
 
 _SPLIT_SUM = re.compile(r"splitk_?reduce", re.IGNORECASE)
 # The products of one model on one GPU took within 3 % of each other in every recorded pair.
@@ -14,7 +15,16 @@ _PRODUCTS_TOLERANCE = 0.1
 
 
 def refuse(off: Mapping[str, Any], on: Mapping[str, Any]) -> None:
-    """Raise TraceError where two summaries are no pair: `off` has graphs, `on` lacks them, or they differ in TP."""
+    """Raise TraceError where two summaries are no pair.
+
+    `off` has graphs, `on` lacks them, they differ in TP, or a side launched graphs of which nothing was recorded.
+    """
+    for side in (off, on):
+        if side["graph_tracing"] == "unseen":
+            raise TraceError(
+                f"{side['name']}: graphs were launched, but nothing that they ran was recorded; expected every node of "
+                f"every launch; record it with: nsys profile {NODES}"
+            )
     swap = "; give the trace with graphs off first, then the one with graphs on"
     if off["graphs"] != "off":
         raise TraceError(

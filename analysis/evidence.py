@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis import compare, iterations, kernels, summary, validity
@@ -122,7 +123,7 @@ def _curves(gaps: pd.DataFrame) -> pd.DataFrame:
         quantile_curve(values).rename(columns={"value": "gap_us"}).assign(rank=rank)
         for rank, values in gaps.groupby("rank")["gap_us"]
     ]
-    return pd.concat(parts, ignore_index=True)[list(CURVE_COLUMNS)]
+    return pd.concat(parts, ignore_index=True)[list(CURVE_COLUMNS)] if parts else pd.DataFrame(columns=CURVE_COLUMNS)
 
 
 def labels(found: Sequence[Evidence]) -> pd.DataFrame:
@@ -197,7 +198,8 @@ def fitness_table(found: Sequence[Evidence]) -> pd.DataFrame:
 def _flat(rank: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in rank.items() if not isinstance(value, dict)}
     flat |= {f"iter_{key}_ms": value for key, value in rank.get("iter_ms", {}).items()}
-    return flat | {f"gap_{key}_us": value for key, value in rank.get("gap_us", {}).items()}
+    flat |= {f"gap_{key}_us": value for key, value in rank.get("gap_us", {}).items()}
+    return {key: np.nan if value is None else value for key, value in flat.items()}
 
 
 def curve_table(found: Sequence[Evidence]) -> pd.DataFrame:

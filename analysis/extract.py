@@ -127,7 +127,7 @@ def read(path: Path) -> Activity:
             calls=tables.conform(calls, tables.CALLS, "calls"),
             ranges=tables.conform(_ranges(source, strings), tables.RANGES, "ranges"),
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
-            graph_tracing=_graph_tracing(signatures, nodes, calls),
+            graph_tracing=_graph_tracing(signatures, operations["signature"][nodes], calls),
             stray_operations=stray,
         )
 
@@ -311,8 +311,10 @@ def _version(source: Source) -> str:
 
 
 def _graph_tracing(signatures: pd.DataFrame, nodes: Ints, calls: pd.DataFrame) -> str:
+    """How graphs were recorded; `nodes` are the signatures of their nodes."""
     if (signatures["kind"] == "graph").any():
         return "graph"
-    if len(nodes):
+    # A graph of a step has kernels: of copies and memsets alone, what it computed is missing.
+    if (signatures["kind"] == "kernel").to_numpy(bool)[nodes].any():
         return "node"
     return "unseen" if (calls["kind"] == "graph").any() else "none"

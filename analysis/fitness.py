@@ -31,7 +31,8 @@ _HELPER_SHARE = 0.1
 _GROUP_SIZE = re.compile(
     r"cross_device_reduce_\dstage<[^<>]*\(int\)(\d+)>|AllReducePushImpl<[^<>,]*, \(unsigned int\)(\d+)"
 )
-_NODES = "--cuda-graph-trace=node"
+NODES = "--cuda-graph-trace=node"
+"""The option of nsys that records what runs in graphs."""
 _ALL_PROCESSES = "trace all workers in one file: nsys profile --trace=cuda,nvtx --trace-fork-before-exec=true"
 
 
@@ -181,7 +182,7 @@ def _recording(trace: Trace) -> Check:
         how in ("node", "none"),
         found.get(how, how),
         "every node of every graph launch, for causes inside graphs",
-        f"record with: nsys profile {_NODES}",
+        f"record with: nsys profile {NODES}",
     )
 
 
@@ -206,7 +207,7 @@ def _replays(trace: Trace) -> Iterator[Check]:
         not len(uneven) and not empty,
         found,
         "as many nodes in every launch of a graph, and nodes in all of them",
-        f"record a shorter window with {_NODES}: nsys drops what its buffers cannot hold",
+        f"record a shorter window with {NODES}: nsys drops what its buffers cannot hold",
     )
 
 

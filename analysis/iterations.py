@@ -94,6 +94,18 @@ def find(activity: Activity) -> Trace:
 
     Raises TraceError where no steps are found, or none of them is known to be such an iteration.
     """
+    try:
+        return _find(activity)
+    except TraceError as error:
+        if activity.graph_tracing != "unseen":
+            raise
+        raise TraceError(
+            f"{activity.path}: no decode iterations in what was recorded: graphs were launched, but nothing that they "
+            "ran is there; expected every node of every launch; record it with: nsys profile --cuda-graph-trace=node"
+        ) from error
+
+
+def _find(activity: Activity) -> Trace:
     operations = activity.operations
     lead = int(activity.ranks["operations"].to_numpy().argmax())
     cut = _cut(activity, lead)
@@ -107,7 +119,7 @@ def find(activity: Activity) -> Trace:
         ranks=activity.ranks,
         operations=operations.assign(iteration=np.where(np.append(kept, False)[number - 1], number, -1)),
         iterations=tables.conform(found, tables.ITERATIONS, "iterations"),
-        steps=tables.conform(kinds.assign(kept=kept, why=why), steps.STEPS, "steps"),
+        steps=tables.conform(_with_unseen(kinds, activity).assign(kept=kept, why=why), steps.STEPS, "steps"),
         anchor=f"{row['name']} {row['grid']} {row['block']}".strip(),
         period_operations=cut.period_operations,
         match_ratio=cut.match_ratio,
@@ -115,6 +127,12 @@ def find(activity: Activity) -> Trace:
         why_dropped=_why_dropped(why),
         open_ends=open_ends,
     )
+
+
+def _with_unseen(kinds: pd.DataFrame, activity: Activity) -> pd.DataFrame:
+    """The steps; how many graphs each launched is not known where nothing that graphs ran was recorded."""
+    unseen = np.full(len(kinds), activity.graph_tracing == "unseen")
+    return kinds.assign(graph_launches=kinds["graph_launches"].astype("Int64").mask(unseen))
 
 
 @dataclass(frozen=True, kw_only=True)

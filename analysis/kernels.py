@@ -50,7 +50,8 @@ def table(trace: Trace, matched: Matched | None = None) -> pd.DataFrame:
     """What ran in the steady iterations, in the columns of KERNELS: a row a group and name, longest time first.
 
     us_per_iteration adds up to the useful time of the ranks (busy without waiting in collectives), which is what
-    collectives.waits reports. Where the ranks' collectives do not match, theirs is NaN. `matched` is what
+    collectives.waits reports. Where the ranks' collectives do not match, theirs is NaN; where graphs are unseen, all
+    are. `matched` is what
     collectives.match returns for the trace, for callers that have it.
     """
     matched = collectives.match(trace) if matched is None else matched
@@ -70,7 +71,9 @@ def table(trace: Trace, matched: Matched | None = None) -> pd.DataFrame:
         in_graph_ratio=np.bincount(code, weights=graphed[ran]) / np.bincount(code, weights=counts.sum(axis=0)[ran]),
     )
     if matched.disagreement is not None:
-        found.loc[found["group"] == "collective", "us_per_iteration"] = np.nan
+        # Beside graphs of which nothing was recorded, no kernel's own time is known.
+        unknown = (found["group"] == "collective") | (trace.activity.graph_tracing == "unseen")
+        found.loc[unknown, "us_per_iteration"] = np.nan
     found = found.astype({"group": _GROUP_DTYPE})
     found = found.sort_values(["us_per_iteration", "per_iteration", "name"], ascending=[False, False, True])
     return tables.conform(found, KERNELS, "kernels")

@@ -11,13 +11,21 @@ from analysis.iterations import Trace
 from analysis.threads import side_by_side
 
 KEYS = ["rank", "iteration"]
+# Where nothing that graphs ran was recorded, no more is known than when the anchors ended and what was called.
+_KNOWN_OF_UNSEEN = ("iter_ms", "graph_launches")
 
 
 def measure(trace: Trace) -> pd.DataFrame:
-    """Every quantity of every steady iteration of every rank, as long samples: rank, iteration, quantity, value."""
+    """Every quantity of every steady iteration of every rank, as long samples: rank, iteration, quantity, value.
+
+    The value is NaN where it is not known: of graphs that were launched, but of which nothing was recorded.
+    """
     measured = side_by_side(lambda module: module.measure(trace), _modules())
     frames = [wide.melt(KEYS, var_name="quantity") for wide in measured]
-    return tables.conform(pd.concat(frames, ignore_index=True), tables.SAMPLES, "samples")
+    found = tables.conform(pd.concat(frames, ignore_index=True), tables.SAMPLES, "samples")
+    if trace.activity.graph_tracing == "unseen":
+        found["value"] = found["value"].where(found["quantity"].isin(_KNOWN_OF_UNSEEN))
+    return found
 
 
 def names() -> tuple[str, ...]:

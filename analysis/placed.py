@@ -51,10 +51,14 @@ class Placed:
 
 
 def steady(trace: Trace) -> Placed:
-    """Place the operations of the steady iterations; those of a trace lie rank by rank in order of start."""
+    """Place the operations of the steady iterations; those of a trace lie rank by rank in order of start.
+
+    None where graphs ran of which nothing was recorded: what ran before an operation is then not known.
+    """
     operations, calls = trace.operations, trace.activity.calls
     columns = {str(name): operations[name].to_numpy() for name in operations.columns}
-    row = np.flatnonzero(columns["iteration"] >= 0)
+    seen = trace.activity.graph_tracing != "unseen"
+    row = np.flatnonzero(columns["iteration"] >= 0) if seen else np.empty(0, np.int64)
     later_node = (columns["graph_node"] >= 0) & (columns["call"] >= 0) & ~columns["first_of_call"]
     wanted = ("start_ns", "latest_end_ns", "signature", "call")
     of = dict(zip(wanted, side_by_side(lambda name: columns[name][row], wanted), strict=True))

@@ -30,7 +30,11 @@ STEPS = (
     Column(name="kind", dtype="category", meaning="one of KINDS"),
     Column(name="sequences", dtype="Int64", meaning="rows sampled; NA where not known"),
     Column(name="tokens", dtype="Int64", meaning="rows of the model's forward, in a graph padded; NA where not known"),
-    Column(name="graph_launches", dtype="int64", meaning="graphs launched in it by the lead rank: 0 is an eager step"),
+    Column(
+        name="graph_launches",
+        dtype="Int64",
+        meaning="graphs launched in it by the lead rank: 0 is an eager step; NA where graphs are unseen",
+    ),
     Column(name="kept", dtype="bool", meaning="whether it is one of the steady iterations"),
     Column(name="why", dtype="str", meaning="why it is not kept, one of REASONS; empty where it is"),
 )

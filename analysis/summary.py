@@ -24,7 +24,8 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
     """The summary of a trace, ready for JSON.
 
     Times are medians over the steady iterations, in the unit that their name ends in; `gpus` has one name per rank;
-    `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy);
+    `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy,
+    with "unseen" so is when it ran, and nothing is told of busy and idle time);
     `settling_iterations` is how many of the iterations came before the iteration time settled; `steps` says what the
     capture held, `stationarity` and `cross_check` whether the iteration time can be trusted. What analysis.account
     finds stands beside: `critical_path_us`, `launch_law`, `collectives`, `slow_sites`, and per rank what it did.
@@ -61,10 +62,14 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
 
 
 def gaps(source: Path | Trace) -> pd.DataFrame:
-    """Every gap of the steady iterations: rank, iteration, gap_us; overlaps, which are negative, are left out."""
+    """Every gap of the steady iterations: rank, iteration, gap_us; overlaps, which are negative, are left out.
+
+    None where graphs ran of which nothing was recorded.
+    """
     trace = source if isinstance(source, Trace) else iterations.find(extract.read(Path(source)))
     found = gap_us.gaps(trace)
-    return found[found["gap_us"] >= 0].reset_index(drop=True)
+    known = (found["gap_us"] >= 0) & (trace.activity.graph_tracing != "unseen")
+    return found[known].reset_index(drop=True)
 
 
 def stem(path: Path) -> str:
@@ -89,7 +94,8 @@ def _kernels(trace: Trace, matched: Matched) -> list[dict[str, Any]]:
 def _graphs(launches: "pd.Series[float]") -> str:
     if (launches > 0).all():
         return "on"
-    return "mixed" if (launches > 0).any() else "off"
+    # Launches of which the iteration is not known are launches.
+    return "mixed" if (launches > 0).any() or launches.isna().any() else "off"
 
 
 def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame, trace: Trace) -> dict[str, Any]:
@@ -103,13 +109,13 @@ def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame, trace: Trace) -> di
         "iter_ms": _spread(wide["iter_ms"]),
         "busy_ms": rounded(median["busy_ms"]),
         "idle_ms": rounded(median["idle_ms"]),
-        "idle_ratio": rounded(wide["idle_ms"].sum() / wide["iter_ms"].sum()),
+        "idle_ratio": rounded(wide["idle_ms"].sum(min_count=1) / wide["iter_ms"].sum()),
         "gap_us": {f"p{share}": rounded(mine.quantile(share / 100)) for share in (50, 90, 99)},
         "overlap_ratio": rounded(wide["overlap_ratio"].mean()),
         "operations": rounded(median["operations"]),
         "launches": rounded(median["launches"]),
         "graph_launches": rounded(median["graph_launches"]),
-        "graph_launches_range": [rounded(graph_launches.min()), rounded(graph_launches.max())],
+        "graph_launches_range": [rounded(graph_launches.min(skipna=False)), rounded(graph_launches.max(skipna=False))],
         "launch_call_us": rounded(median["launch_call_us"]),
     }
 

@@ -67,7 +67,7 @@ def _accounts(summary: Mapping[str, Any]) -> Iterator[str]:
     if parts["wall"] is not None:
         words = (("compute", "compute"), ("collective", "collectives"), ("launch_idle", "waiting for launches"),
                  ("graph_gap", "gaps in graphs"), ("other_gap", "other gaps"), ("residual", "residual"))  # fmt: skip
-        shown = " + ".join(f"{word} {parts[name]:.0f}" for name, word in words)
+        shown = " + ".join(f"{word} {_number(parts[name], 0)}" for name, word in words)
         yield f"  critical path, us: {parts['wall']:.0f} = {shown}"
     found = summary["collectives"]
     if found["disagreement"]:
@@ -87,11 +87,10 @@ def _ranks(ranks: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             str(rank["rank"]), "?" if rank["device"] < 0 else str(rank["device"]),
             f"{iter_ms['median']:.3f}", f"\\[{iter_ms['p10']:.3f}, {iter_ms['p90']:.3f}]",
-            f"{rank['busy_ms']:.3f}", _number(rank["wait_ms"]),
-            f"{rank['idle_ms']:.3f}", f"{100 * rank['idle_ratio']:.1f}",
-            *("-" if gap is None else f"{gap:.2f}" for gap in gap_us.values()),
-            f"{100 * rank['overlap_ratio']:.1f}", f"{rank['operations']:g}", f"{rank['launches']:g}",
-            f"{rank['graph_launches']:g}", f"{rank['launch_call_us']:.1f}", _number(rank["host_ms"]),
+            *(_number(rank[name]) for name in ("busy_ms", "wait_ms", "idle_ms")), _percent(rank["idle_ratio"]),
+            *(_number(gap, 2) for gap in gap_us.values()), _percent(rank["overlap_ratio"]),
+            *(_count(rank[name]) for name in ("operations", "launches", "graph_launches")),
+            _number(rank["launch_call_us"], 1), _number(rank["host_ms"]),
         )  # fmt: skip
     return table
 
@@ -153,5 +152,13 @@ def _short(name: str) -> str:
     return name if len(name) <= 60 else "..." + name[-57:]
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _percent(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{100 * ratio:.1f}"

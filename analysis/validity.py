@@ -45,15 +45,18 @@ def unfit(record: Mapping[str, Any], summary: Mapping[str, Any]) -> tuple[str, .
     """Why no verdict may rest on the capture, whatever its label: a text for each failed check that voids it.
 
     Graphs that were recorded whole are no failure where that was asked for: the case measures what tracing costs.
+    Graphs of which nothing was recorded always are.
     """
     failed = [check for check in summary["fitness"]["checks"] if check["gates"] and not check["passed"]]
-    if record["asked"].get("tracing") == "graph":
+    if record["asked"].get("tracing") == "graph" and summary["graph_tracing"] == "graph":
         failed = [check for check in failed if check["name"] != "graph nodes"]
     return tuple(f"{check['name']}: {check['found']}; {check['remedy']}" for check in failed)
 
 
 def _graphs(asked: str, rank: Mapping[str, Any]) -> str:
     least, most = rank["graph_launches_range"]
+    if least is None or most is None:
+        return f"rank {rank['rank']}: graphs were launched, but in which iterations is not known"
     if asked == "on" and least < 1:
         return f"rank {rank['rank']}: graphs are on by the label, but an iteration has {least:g} graph launches"
     if asked == "off" and most > 0:

@@ -181,6 +181,27 @@ def step(trace: Sqlite, start: int, graphs: bool, where: dict[str, int]) -> None
         trace.launch(name, at=start - 20 + 5 * number, start=start + begin, end=start + end, **where)
 
 
+def unseen(*, ranks: int = 1, steps: int = 24, without_graph: int | None = None) -> Sqlite:
+    """Steps of `forward` in one graph launch, of which the call alone is recorded; sampling runs outside of it.
+
+    So does a version of nsys that has no table for graphs recorded whole. Step `without_graph` launches none.
+    """
+    trace = Sqlite()
+    for rank in range(ranks):
+        trace.gpu(rank, uuid=f"uuid-{rank}")
+        start = 1000
+        for number in range(steps):
+            graphs = "none" if number == without_graph else "full"
+            start = forward(trace, start, tokens=1, sequences=1, graphs=graphs, pid=101 + rank, device=rank)
+    return without_nodes(trace)
+
+
+def without_nodes(trace: Sqlite) -> Sqlite:
+    """The trace without what ran in graphs."""
+    trace.tables[KERNEL] = [row for row in trace.tables[KERNEL] if row["graphNodeId"] is None]
+    return trace
+
+
 def _write(database: sqlite3.Connection, table: str, rows: list[dict[str, object]], without: set[str]) -> None:
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in without]
     types = {name: "TEXT" if any(isinstance(row.get(name), str) for row in rows) else "INTEGER" for name in names}

@@ -145,6 +145,10 @@ BAD: dict[str, tuple[Make, str]] = {
     "calls without kernels": (_trace(_calls_without_kernels()), "no GPU operation.*--cuda-graph-trace=node"),
     "kernels without calls": (_trace(_kernels_without_calls()), "no CUDA calls.*nsys profile --trace=cuda"),
     "no decode": (_trace(_no_steps()), "no decode iterations.*record at least 64 decode steps"),
+    "graphs without what they ran": (
+        _trace(traces.without_nodes(traces.decode(graphs=True))),
+        "no decode iterations in what was recorded.*record it with: nsys profile --cuda-graph-trace=node",
+    ),
     "too few steps": (_trace(traces.decode(steps=4)), "too few decode iterations.*record at least 64 decode steps"),
     "steps that all differ": (
         _trace(_steps_that_all_differ()),

@@ -15,6 +15,7 @@ from analysis import compare, extract, iterations, kernels, tables
 from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.iterations import Trace
+from tests import traces
 from tests.traces import Sqlite, recorded
 
 STEP = (("nvjet_a", 40), ("rms_norm", 10), ("nvjet_b", 20), ("sample", 10))
@@ -137,6 +138,14 @@ def test_a_second_trace_without_graphs_is_refused(tmp_path: Path) -> None:
         TraceError, match=r"^off: graphs are off \(graph launches in an iteration: 0\); expected at least"
     ):
         compare.compare(off, off)
+
+
+@pytest.mark.parametrize("unseen", ["off", "on"])
+def test_a_trace_with_graphs_of_which_nothing_was_recorded_is_on_neither_side(tmp_path: Path, unseen: str) -> None:
+    sides = {graphs: _read(_write(tmp_path / f"{graphs}.sqlite", graphs=graphs == "on")) for graphs in ("off", "on")}
+    sides[unseen] = _read(traces.unseen().write(tmp_path / "unseen.sqlite"))
+    with pytest.raises(TraceError, match=r"^unseen: graphs were launched, but nothing .*: nsys profile --cuda-graph-"):
+        compare.compare(sides["off"], sides["on"])
 
 
 def test_traces_of_different_tensor_parallel_sizes_are_refused(tmp_path: Path) -> None:

@@ -112,6 +112,10 @@ def test_graphs_recorded_whole_and_ranks_that_disagree_are_as_the_schema_says(
     jsonschema.validate(summary, schema)
 
 
+def test_graphs_of_which_nothing_was_recorded_are_as_the_schema_says(tmp_path: Path, schema: dict[str, Any]) -> None:
+    jsonschema.validate(summarise(traces.unseen(ranks=2).write(tmp_path / "a.sqlite")), schema)
+
+
 @pytest.mark.parametrize("change", ["a key more", "a key less", "another type"])
 def test_what_the_schema_does_not_say_is_found(tmp_path: Path, schema: dict[str, Any], change: str) -> None:
     summary = summarise(traces.decode().write(tmp_path / "a.sqlite"))

@@ -144,6 +144,23 @@ def test_graphs_recorded_whole_prove_the_label_where_that_was_asked_for_but_no_c
     assert evidence.fitness_table([one])["check"].to_list() == ["graph nodes"]
 
 
+@pytest.mark.parametrize(("label", "proof"), [("off", "contradicted"), ("on", "unfit")])
+def test_graphs_whose_calls_alone_were_recorded_prove_no_label_though_recording_them_whole_was_asked_for(
+    tmp_path, label, proof
+):
+    case = write_case(tmp_path, graphs=label, traced_graphs=label)
+    change_record(case, {"asked": json.loads((case / "case.json").read_text())["asked"] | {"tracing": "graph"}})
+    (case / "trace_b1.sqlite").unlink()
+    traces.unseen(steps=80).write(case / "trace_b1.sqlite")
+    one = evidence.examine(only_job(tmp_path))
+    assert one.proof == proof
+    assert "graph nodes: the calls alone" in one.doubts[-1]
+    assert one.curves.empty
+    assert evidence.path_table([one]).empty
+    assert evidence.rank_table([one])[["busy_ms", "idle_ratio", "gap_p50_us"]].isna().all(axis=None)
+    assert evidence.rank_table([one])["graph_launches"].to_list() == [1]
+
+
 def test_a_pair_is_set_side_by_side_by_group(found):
     table = evidence.difference_table(found)
     assert table["group"].to_list() == ["attention", "other"]

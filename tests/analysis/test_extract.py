@@ -335,6 +335,16 @@ def test_nodes_of_graphs_that_no_graph_launch_started_are_refused(tmp_path: Path
         _read(trace, tmp_path)
 
 
+def test_graphs_of_which_no_kernel_was_recorded_are_unseen(tmp_path: Path) -> None:
+    assert _read(traces.unseen(), tmp_path).graph_tracing == "unseen"
+    trace = traces.unseen()
+    launch = next(row for row in trace.tables[traces.RUNTIME] if row["nameId"] == trace.text("cudaGraphLaunch_v10000"))
+    trace.set(1000, 1010, at=990, pid=101)
+    trace.tables[traces.SET][0] |= {"correlationId": launch["correlationId"], "graphNodeId": 5}
+    (tmp_path / "b").mkdir()
+    assert _read(trace, tmp_path / "b").graph_tracing == "unseen"
+
+
 def test_copies_without_any_kernel_are_refused_and_not_analysed_as_idle_time(tmp_path: Path) -> None:
     trace = traces.decode()
     trace.copy(5000, 5010, at=4990, pid=101)

@@ -66,6 +66,18 @@ def _whole_graphs() -> Sqlite:
     return trace
 
 
+def test_tables_where_nothing_of_graphs_was_recorded_are_as_declared_and_claim_no_gaps(tmp_path: Path) -> None:
+    frames = _made(tmp_path, traces.unseen(ranks=2))
+    for table in TABLES:
+        _expect_declared(getattr(frames, table), table)
+    assert frames.operations[["gap_ns", "overlap_ns", "cause"]].isna().all(axis=None)
+    assert frames.steps["graph_launches"].isna().all()
+    assert frames.waits["useful_ms"].isna().all()
+    known = frames.samples.dropna()
+    assert sorted(set(known["quantity"])) == ["graph_launches", "iter_ms"]
+    assert set(known.loc[known["quantity"] == "graph_launches", "value"]) == {1}
+
+
 def test_the_gap_before_an_operation_and_its_cause_stand_beside_it(tmp_path: Path) -> None:
     found = _made(tmp_path, traces.decode(steps=12, step_ns=100_000))
     sixth = found.operations[found.operations["iteration"] == 6]

@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -181,3 +182,14 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None
 def test_a_fit_trace_has_nothing_to_say_about_its_fitness(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(traces.recorded("vllm", 4, "on"))]) == 0
     assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("  unfit", "  note"))]
+
+
+def test_what_is_not_known_of_unseen_graphs_is_a_dash_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(traces.unseen().write(tmp_path / "a.sqlite"))]) == 0
+    shown = capsys.readouterr().out
+    assert "TP1, graphs on" in shown
+    assert "unfit, no verdict: graph nodes: the calls alone" in shown
+    assert "critical path" not in shown
+    assert re.search(r"^ *0 +0 .*\] +-  .*-  .*- ", shown, re.MULTILINE)

@@ -54,6 +54,44 @@ def test_graphs_are_on_when_every_iteration_launches_one(tmp_path: Path, with_gr
     assert _summarise(trace, tmp_path)["graphs"] == label
 
 
+GPU_TIMES = (
+    "busy_ms idle_ms idle_ratio overlap_ratio operations launches launch_call_us useful_ms wait_ms idle_plus_wait_ratio"
+)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_graphs_whose_calls_alone_were_recorded_are_on_and_nothing_is_told_of_busy_and_idle_time(
+    tmp_path: Path, ranks: int
+) -> None:
+    summary = _summarise(traces.unseen(ranks=ranks), tmp_path)
+    assert (summary["graphs"], summary["graph_tracing"], summary["iterations"]) == ("on", "unseen", 18)
+    assert [check["name"] for check in summary["fitness"]["checks"] if not check["passed"]] == ["graph nodes"]
+    assert set(summary["critical_path_us"].values()) == {None}
+    assert [(group["per_iteration"], group["us_per_iteration"]) for group in summary["kernels"]] == [(2, None)]
+    assert summary["launch_law"]["operations"] == 0
+    for rank in summary["ranks"]:
+        assert {rank[name] for name in GPU_TIMES.split()} | set(rank["gap_us"].values()) == {None}
+        assert (rank["graph_launches"], rank["graph_launches_range"]) == (1, [1, 1])
+        assert rank["iter_ms"]["median"] == summary["iter_ms"]["median"] == 0.00023
+        assert rank["host_ms"] > 0
+
+
+def test_where_one_step_launched_no_graph_and_none_was_recorded_they_are_mixed(tmp_path: Path) -> None:
+    trace = traces.unseen()
+    launches = [row for row in trace.tables[traces.RUNTIME] if row["nameId"] == trace.text("cudaGraphLaunch_v10000")]
+    trace.tables[traces.RUNTIME].remove(launches[10])
+    summary = _summarise(trace, tmp_path)
+    assert (summary["graphs"], summary["ranks"][0]["graph_launches_range"]) == ("mixed", [0, 1])
+
+
+def test_where_it_is_not_known_which_step_launched_a_graph_nothing_is_claimed(tmp_path: Path) -> None:
+    trace = traces.unseen()
+    graph = trace.text("cudaGraphLaunch_v10000")
+    trace.tables[traces.RUNTIME] = [row for row in trace.tables[traces.RUNTIME] if row["nameId"] == graph]
+    summary = _summarise(trace, tmp_path)
+    assert (summary["graphs"], summary["ranks"][0]["graph_launches_range"]) == ("mixed", [None, None])
+
+
 def test_gaps_are_told_without_the_overlaps(tmp_path: Path) -> None:
     trace = traces.decode(steps=8)
     for step in range(8):

@@ -86,4 +86,27 @@ def test_failed_checks_that_gate_are_told_and_notes_are_not(tmp_path: Path) -> N
 @pytest.mark.parametrize(("tracing", "found"), [("graph", 0), ("node", 1)])
 def test_graphs_recorded_whole_are_no_failure_where_they_were_asked_for(tracing: str, found: int) -> None:
     check = {"name": "graph nodes", "passed": False, "gates": True, "found": "f", "remedy": "r"}
-    assert len(unfit({"asked": {"tracing": tracing}}, {"fitness": {"checks": [check]}})) == found
+    summary = {"graph_tracing": "graph", "fitness": {"checks": [check]}}
+    assert len(unfit({"asked": {"tracing": tracing}}, summary)) == found
+
+
+@pytest.mark.parametrize("tracing", ["graph", "node"])
+def test_graphs_whose_calls_alone_were_recorded_contradict_off_and_are_unfit_whatever_was_asked(
+    tmp_path: Path, tracing: str
+) -> None:
+    summary = summarise(traces.unseen(ranks=2).write(tmp_path / "a.sqlite"))
+    on, off = ({"asked": _record(graphs=label)["asked"] | {"tracing": tracing}} for label in ("on", "off"))
+    assert contradictions(on, summary) == ()
+    assert [text.split(",")[0] for text in contradictions(off, summary)] == [
+        f"rank {rank}: graphs are off by the label" for rank in range(2)
+    ]
+    assert [text.split(":")[0] for text in unfit(on, summary)] == ["graph nodes"]
+
+
+@pytest.mark.parametrize("label", ["on", "off"])
+def test_graph_launches_of_unknown_iterations_prove_no_label(tmp_path: Path, label: str) -> None:
+    summary = summarise(traces.unseen().write(tmp_path / "a.sqlite"))
+    summary["ranks"][0]["graph_launches_range"] = [None, None]
+    assert contradictions(_record(graphs=label, tp=1), summary) == (
+        "rank 0: graphs were launched, but in which iterations is not known",
+    )
