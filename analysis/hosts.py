@@ -51,7 +51,8 @@ def measure(trace: Trace) -> pd.DataFrame:
     launches                calls that start work (kernels, graphs, copies, memsets)
     launch_call_us, other_call_us, wait_us, framework_us
                             time in those calls; in other CUDA calls; in calls that block (synchronise, copies that are
-                            not asynchronous); outside calls. Together they are the iteration of the host
+                            not asynchronous); in none of these, nor in others that were read: what only asks
+                            (extract.QUERIES) is not. Together they are the iteration of the host
     largest_interval_us     the longest stretch between two launches, without blocking calls in it
     host_ms                 the iteration of the host without wait_us and largest_interval_us: what it takes at least,
                             because there the host may be polling for work or for the GPU, which looks like framework

@@ -88,6 +88,30 @@ def test_a_call_inside_another_is_not_counted_twice(tmp_path):
     assert measured(trace, tmp_path)["launch_call_us"] == 8
 
 
+def test_a_call_that_only_asks_counts_as_the_frameworks_time(tmp_path):
+    trace = steps()
+    for step in range(24):
+        trace.call("cudaStreamIsCapturing_v10000", step * STEP_NS + 3_000, step * STEP_NS + 4_500)
+    row = measured(trace, tmp_path)
+    assert (row["other_call_us"], row["framework_us"]) == (3, 49)
+
+
+@pytest.mark.parametrize(("graphs", "least_us", "most_us"), [("off", 71, 211), ("on", 12, 17)])
+def test_calls_that_only_ask_take_as_little_as_the_document_says(root, graphs, least_us, most_us):
+    taken_us, shares = [], []
+    for engine, tp in (("vllm", 1), ("vllm", 4), ("vllm", 8), ("sglang", 1), ("sglang", 2), ("sglang", 8)):
+        trace = iterations.find(extract.read(traces.recorded(engine, tp, graphs)))
+        left_out = trace.activity.left_out
+        asked_ns = left_out.loc[left_out["name"].isin(extract.QUERIES), "time_ns"].sum()
+        # Of all steps, prefill included.
+        taken_us.append(asked_ns / 1e3 / tp / (len(trace.steps) + len(trace.open_ends)))
+        shares.append(taken_us[-1] / hosts.measure(trace)["framework_us"].median())
+    assert (round(min(taken_us)), round(max(taken_us))) == (least_us, most_us)
+    assert max(shares) < 0.01
+    said = " ".join((root / "analysis" / "README.md").read_text(encoding="utf-8").split())
+    assert f"{least_us} to {most_us} us" in said and "at most 1 % of the framework's time" in said
+
+
 def test_threads_that_launch_less_are_left_aside(tmp_path):
     trace = steps()
     for step in range(24):
