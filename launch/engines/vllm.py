@@ -29,7 +29,8 @@ def refused_layout(layout: Layout, *, experts: int) -> str | None:
     """Why vLLM cannot split a model with so many experts (0: dense) so, or None."""
     if layout.dp > 1 and experts and not layout.dp_attention:
         shared = Layout(tp=layout.tp, pp=layout.pp, dp=layout.dp, dp_attention=True).label
-        return f"vLLM shares the experts of a mixture out over its replicas, so it has no {layout.label}: ask for {shared}"
+        shares = "vLLM shares the experts of a mixture out over its replicas"
+        return f"{shares}, so it has no {layout.label}: ask for {shared}"
     return None
 
 
