@@ -10,19 +10,18 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pandas as pd
 
-from analysis import extract, iterations, predict, questions
+from analysis import capacity, cost, extract, iterations, load_verdict, predict, questions, served
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.headline import per_configuration
+from analysis.load_verdict import OFF, ON, UNDECIDED
 from analysis.pairs import variant
 from analysis.recordings import VARIANT, Study, open_study
 
-ON, OFF, UNDECIDED = "turn on", "turn off", "undecided"
 _KEYS = ["engine", "model", "tp", *VARIANT]
 _HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'measured off / on':>20}  verdict"
 
@@ -46,39 +45,50 @@ def verdicts(study: Study) -> dict[str, Any]:
     """What lines() puts in words, ready for JSON. Raises TraceError where nothing was measured or traced."""
     windows = study.windows.assign(study=study.folder.name, made_by="")
     times = per_configuration(windows).set_index([*_KEYS, "batch", "graphs"])
-    keys = sorted({key for table in (study.windows, study.traces) for key in _keys_of(table)})
+    keys = sorted({key for table in (study.windows, study.traces, study.served) for key in _keys_of(table)})
     if not keys:
         raise TraceError(
             f"{study.folder} holds neither times nor traces; expected cases that succeeded; run study.sweep, or name "
             "another folder"
         )
-    return {"folder": study.folder.name, "configurations": [_configuration(study, times, key) for key in keys]}
+    name = study.folder.name
+    tables = times, served.beside(served.points(study, name)), capacity.table(study, name)
+    return {"folder": name, "configurations": [_configuration(study, key, *tables) for key in keys]}
 
 
 def _keys_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     return zip(*(table[key] for key in _KEYS), strict=True)
 
 
-def _configuration(study: Study, times: pd.DataFrame, key: tuple[Any, ...]) -> dict[str, Any]:
+def _configuration(
+    study: Study, key: tuple[Any, ...], times: pd.DataFrame, loads: pd.DataFrame, told: pd.DataFrame
+) -> dict[str, Any]:
     levels = [times.index.get_level_values(name) for name in _KEYS]
     mine = times[[own == key for own in zip(*levels, strict=True)]]
     batches = sorted({int(batch) for batch in mine.index.get_level_values("batch")})
     measured = [row for batch in batches if (row := _measured(mine, key, batch)) is not None]
-    traces = study.traces[(study.traces[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)]
+    traces, mine_served = (_of(table, key) for table in (study.traces, loads))
     foretold = _foretold(traces, {row["batch"] for row in measured})
-    cost = _cost(study, key, measured)
-    doubts, answers = _traced(traces, cost["capture_s"], cost["pays_after_steps"])
+    paid = cost.find(_of(told, key), measured)
+    doubts, answers = _traced(traces, paid["capture_s"], paid["pays_after_steps"])
     doubts = [*_mislabelled(study, key), *doubts]
+    workloads = load_verdict.verdicts(mine_served)
     rows = [*measured, *foretold]
     return dict(zip(_KEYS, key, strict=True)) | {
-        "verdict": UNDECIDED if doubts else _overall(rows),
+        "verdict": UNDECIDED if doubts else _overall([*rows, *workloads]),
         "doubts": doubts,
         "by_batch": measured,
         "predicted_by_batch": foretold,
+        "by_load": workloads,
         "capture_sizes": [row["batch"] for row in rows if row["verdict"] == ON],
-        "cost": cost,
+        "cost": paid,
         "questions": answers,
     }
+
+
+def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
+    """The rows of a configuration."""
+    return table[(table[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)]
 
 
 def _measured(mine: pd.DataFrame, key: tuple[Any, ...], batch: int) -> dict[str, Any] | None:
@@ -130,61 +140,9 @@ def _overall(rows: Sequence[Mapping[str, Any]]) -> str:
     return ON if ON in said and OFF not in said else OFF if said == {OFF} else UNDECIDED
 
 
-def _cost(study: Study, key: tuple[Any, ...], measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What graphs cost by the engine's own words: None where it said nothing that was recorded.
-
-    kept_gain is the least measured gain, less the share of KV cache lost: near saturation fewer tokens of it may cost
-    as large a share of the sequences that run at once.
-    """
-    resolved = {
-        graphs: [one["resolved"] for one in _records(study, key, graphs) if one.get("resolved")]
-        for graphs in ("off", "on")
-    }
-    tokens = {graphs: _median(_kv_tokens(one) for one in found) for graphs, found in resolved.items()}
-    capture_s, graph_gib = (_largest(one.get(name) for one in resolved["on"]) for name in ("capture_s", "graph_gib"))
-    off, on = tokens["off"], tokens["on"]
-    lost = None if off is None or on is None else max(1 - on / off, 0.0)
-    saved_ms = [row["measured_off_ms"] - row["measured_on_ms"] for row in measured]
-    pays = 1e3 * capture_s / max(saved_ms) if capture_s is not None and saved_ms and max(saved_ms) > 0 else None
-    least = min((row["measured_gain"]["low"] for row in measured), default=None)
-    return {
-        "capture_s": capture_s,
-        "graph_gib": graph_gib,
-        "kv_tokens_off": off,
-        "kv_tokens_on": on,
-        "kv_lost_ratio": lost,
-        "pays_after_steps": pays,
-        "kept_gain": None if lost is None or least is None else least * (1 - lost),
-    }
-
-
-def _records(study: Study, key: tuple[Any, ...], graphs: str) -> Iterator[Mapping[str, Any]]:
-    """The untraced cases of a configuration that succeeded: traced ones are given other room for sequences."""
-    cases = study.cases
-    wanted = (cases[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)
-    wanted &= (cases["graphs"] == graphs) & (cases["outcome"] == "ok") & (cases["tracing"] == "off")
-    return (study.records[name] for name in cases.loc[wanted, "case"])
-
-
-def _kv_tokens(resolved: Mapping[str, Any]) -> float | None:
-    if resolved.get("kv_tokens"):
-        return float(resolved["kv_tokens"])
-    blocks, tokens = resolved.get("kv_blocks"), resolved.get("kv_block_tokens")
-    return float(blocks * tokens) if blocks and tokens else None
-
-
-def _median(values: Iterator[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
-
-
-def _largest(values: Iterator[Any]) -> float | None:
-    return max((float(value) for value in values if value is not None), default=None)
-
-
 def _mislabelled(study: Study, key: tuple[Any, ...]) -> list[str]:
-    wrong, records = study.mislabelled(), [*_records(study, key, "off"), *_records(study, key, "on")]
-    return [f"{one['name']}: {wrong[one['name']]}" for one in records if one["name"] in wrong]
+    wrong, cases = study.mislabelled(), _of(study.cases, key)["case"]
+    return [f"{case}: {wrong[case]}" for case in cases if case in wrong]
 
 
 def _traced(
@@ -220,23 +178,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         for row in one["predicted_by_batch"]:
             off, on, gain = (Estimate(**row[f"predicted_{name}"]) for name in ("off_ms", "on_ms", "gain"))
             yield f"  batch {row['batch']}, PREDICTED: off {off} ms, on {on} ms, off / on {gain}: {row['verdict']}"
-        yield from _cost_lines(one["cost"])
+        yield from (line for load in one["by_load"] for line in load_verdict.lines(load))
+        yield from cost.lines(one["cost"])
         for answer in one["questions"]:
             yield f"  {answer['question']} {answer['answer']}: {answer['found']}"
-
-
-def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
-    if cost["capture_s"] is not None:
-        pays = f", paid for after {cost['pays_after_steps']:.0f} decode steps" if cost["pays_after_steps"] else ""
-        yield f"  cost: {cost['capture_s']:.1f} s of capturing{pays}; {cost['graph_gib']:.2f} GiB of graphs"
-    if cost["kv_lost_ratio"] is not None:
-        kept = f"; of the least gain {cost['kept_gain']:.2f} is left near saturation" if cost["kept_gain"] else ""
-        yield (
-            f"  cost: {cost['kv_lost_ratio']:.2%} of the KV cache ({cost['kv_tokens_off']:.0f} to "
-            f"{cost['kv_tokens_on']:.0f} tokens){kept}"
-        )
-    if cost["capture_s"] is None and cost["kv_lost_ratio"] is None:
-        yield "  cost: not recorded"
 
 
 if __name__ == "__main__":

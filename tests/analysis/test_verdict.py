@@ -9,6 +9,9 @@ import pytest
 from analysis import verdict
 from analysis.recordings import open_study
 from tests.analysis import studies
+from tests.analysis.test_served import folder
+
+__all__ = ["folder"]
 
 CAPTURED = {"graphs": "on", "kv_tokens": 900, "capture_s": 2.0, "graph_gib": 0.5}
 
@@ -86,6 +89,17 @@ def test_a_label_that_the_engine_or_the_trace_contradicts_has_no_verdict(tmp_pat
     studies.write_case(tmp_path / "b", graphs="on", traced_graphs="off")
     one = found(study(tmp_path / "b", [10.0] * 3, [5.0] * 3))
     assert one["doubts"][0].endswith("labelled graphs on, traced off")
+
+
+def test_a_workload_has_its_own_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Served with one token every 10 and 5 ms.
+    one = found(folder)
+    [load] = one["by_load"]
+    assert (load["rate"], load["verdict"]) == (4.0, "turn on")
+    assert load["measured_gain"]["tpot_ms_p50"] == pytest.approx(2)
+    assert one["verdict"] == "turn on"
+    assert verdict.main([str(folder)]) == 0
+    assert "  serving 4 requests/s (1 start): turn on: better median TPOT" in capsys.readouterr().out
 
 
 def test_words_mark_what_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

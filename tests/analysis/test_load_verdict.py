@@ -1,0 +1,57 @@
+"""What graphs do to a workload, of load points whose figures are chosen here."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import load_verdict
+from analysis.served import beside
+from tests.analysis.test_served import points
+
+SAME = {"output_tok_s": 100.0, "ttft_ms_p50": 20.0, "ttft_ms_p99": 40.0}
+
+
+def judged(off: dict[str, Any], on: dict[str, Any]) -> dict[str, Any]:
+    sides = [points(graphs, [10.0], **SAME | figures) for graphs, figures in (("off", off), ("on", on))]
+    [found] = load_verdict.verdicts(beside(pd.concat(sides)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("on", "said", "why"),
+    [
+        ({"output_tok_s": 120.0}, "turn on", "better output tokens/s"),
+        ({"ttft_ms_p99": 80.0}, "turn off", "worse 99th percentile of TTFT"),
+        ({"output_tok_s": 120.0, "ttft_ms_p50": 30.0}, "undecided", "better output tokens/s; worse median TTFT"),
+        ({"output_tok_s": 104.0}, "undecided", "no difference beyond 5%"),
+        ({"tpot_ms_p50": 5.0, "output_tok_s": 97.0}, "turn on", "better median TPOT"),
+    ],
+)
+def test_better_and_nothing_worse_turns_on(on: dict[str, Any], said: str, why: str) -> None:
+    found = judged({}, on)
+    assert (found["verdict"], found["why"]) == (said, why)
+
+
+def test_the_published_serving_at_tp1_is_a_trade() -> None:
+    """5006 and 5029 tokens/s, TTFT 0.421 and 0.776 s: nothing gained, and later first tokens."""
+    found = judged({"output_tok_s": 5006.0, "ttft_ms_p50": 421.0}, {"output_tok_s": 5029.0, "ttft_ms_p50": 776.0})
+    assert found["verdict"] == "turn off"
+    assert found["measured_gain"]["ttft_ms_p50"] == pytest.approx(421 / 776, rel=1e-4)
+
+
+def test_a_half_that_is_missing_has_no_verdict() -> None:
+    assert load_verdict.verdicts(beside(points("off", [10.0]))) == []
+
+
+def test_figures_that_nobody_got_say_nothing() -> None:
+    found = judged({"ttft_ms_p99": float("nan")}, {"ttft_ms_p99": 80.0})
+    assert found["measured_gain"]["ttft_ms_p99"] is None
+    assert found["verdict"] == "undecided"
+
+
+def test_words_say_the_load_the_verdict_and_both_halves() -> None:
+    lines = list(load_verdict.lines(judged({}, {"output_tok_s": 120.0, "failures": "1 stalled"})))
+    assert lines[0] == "  serving 4 requests/s (1 start): turn on: better output tokens/s"
+    assert "      output tokens/s: off 100, on 120" in lines
+    assert lines[-1] == "      caution: graphs on: 1 stalled"
