@@ -75,7 +75,7 @@ def _configuration(
     workloads = load_verdict.verdicts(mine_served)
     rows = [*measured, *foretold]
     return dict(zip(_KEYS, key, strict=True)) | {
-        "verdict": UNDECIDED if doubts else _overall([*rows, *workloads]),
+        "verdict": UNDECIDED if doubts else _overall(rows, workloads),
         "doubts": doubts,
         "by_batch": measured,
         "predicted_by_batch": foretold,
@@ -134,10 +134,13 @@ def _says(gain: Estimate) -> str:
     return OFF if gain.high < 1 else UNDECIDED
 
 
-def _overall(rows: Sequence[Mapping[str, Any]]) -> str:
-    """On where some batch gains and none loses: a batch without a graph runs as it would anyway."""
-    said = {row["verdict"] for row in rows}
-    return ON if ON in said and OFF not in said else OFF if said == {OFF} else UNDECIDED
+def _overall(batches: Sequence[Mapping[str, Any]], loads: Sequence[Mapping[str, Any]]) -> str:
+    """On where some batch or load gains, unless a load loses: batches that lose need no graph, and run as they would."""
+    by_batch, by_load = ({row["verdict"] for row in rows} for rows in (batches, loads))
+    said = by_batch | by_load
+    if ON in said:
+        return UNDECIDED if OFF in by_load else ON
+    return OFF if said == {OFF} else UNDECIDED
 
 
 def _mislabelled(study: Study, key: tuple[Any, ...]) -> list[str]:
@@ -185,4 +188,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        # The reader has seen enough (head, less); what is still buffered has nowhere to go.
+        sys.stdout = None
+        sys.exit(1)

@@ -47,6 +47,19 @@ def test_the_interval_of_the_gain_decides(
     assert row["measured_gain"]["low"] == pytest.approx(off_ms[0] / on_ms[2])
 
 
+def test_batches_that_lose_need_no_graph_but_a_load_that_loses_leaves_it_open(tmp_path: Path) -> None:
+    for repeat, (batch, off_ms, on_ms) in enumerate([(1, 10.0, 5.0), (64, 20.0, 30.0)], start=1):
+        for graphs, time_ms in (("off", off_ms), ("on", on_ms)):
+            studies.write_case(tmp_path, graphs=graphs, repeat=repeat, batch=batch, tpot_ms=[time_ms] * 3)
+    one = found(studies.write_study(tmp_path))
+    assert [row["verdict"] for row in one["by_batch"]] == ["turn on", "turn off"]
+    assert (one["verdict"], one["capture_sizes"]) == ("turn on", [1])
+    on, off = {"verdict": "turn on"}, {"verdict": "turn off"}
+    assert verdict._overall([on], [off]) == verdict._overall([off], [on, off]) == "undecided"
+    assert verdict._overall([off], [off]) == "turn off"
+    assert verdict._overall([], []) == "undecided"
+
+
 def test_costs_are_what_the_engine_said_and_what_it_lost(tmp_path: Path) -> None:
     cost = found(study(tmp_path, [10.0] * 3, [5.0] * 3))["cost"]
     assert (cost["capture_s"], cost["graph_gib"]) == (2.0, 0.5)
