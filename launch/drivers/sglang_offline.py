@@ -84,8 +84,8 @@ def _replicas(info: dict[str, Any]) -> int | None:
 
 def _attention_tp(info: dict[str, Any]) -> int | None:
     """GPUs that share a replica's attention: with DP attention tp_size counts those of all replicas."""
-    tp = info.get("tp_size")
-    return tp // (_replicas(info) or 1) if tp and info.get("enable_dp_attention") else tp
+    tp, attention = info.get("tp_size"), info.get("enable_dp_attention") or (info.get("attn_dp_size") or 1) > 1
+    return tp // (_replicas(info) or 1) if tp and attention else tp
 
 
 def _negated(value: bool | None) -> bool | None:

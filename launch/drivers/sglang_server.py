@@ -69,13 +69,27 @@ async def resolved(get: Callable[[str], Awaitable[str]]) -> dict[str, Any]:
         "engine_version": importlib.metadata.version("sglang"),
         "graphs": None if decode is None else "off" if decode == "disabled" else "on",
         "decode_graph_backend": decode,
-        "tp": info.get("tp_size"),
+        "tp": _attention_tp(info),
+        "pp": info.get("pp_size"),
+        "dp": _replicas(info),
         "attention_backend": info.get("attention_backend"),
         "sampling_backend": info.get("sampling_backend"),
-        "max_num_seqs": state.get("effective_max_running_requests_per_dp"),
+        "max_running_requests": info.get("max_running_requests"),
+        "running_per_replica": state.get("effective_max_running_requests_per_dp"),
         "kv_tokens": memory.get("token_capacity"),
         "graph_gb": memory.get("graph"),
     }
+
+
+def _replicas(info: dict[str, Any]) -> int | None:
+    """Replicas, of the whole model or of its attention, which from 0.5.22 on has a number of its own."""
+    return max(info["dp_size"], info.get("attn_dp_size") or 1) if info.get("dp_size") else None
+
+
+def _attention_tp(info: dict[str, Any]) -> int | None:
+    """GPUs that share a replica's attention: with DP attention tp_size counts those of all replicas."""
+    tp, attention = info.get("tp_size"), info.get("enable_dp_attention") or (info.get("attn_dp_size") or 1) > 1
+    return tp // (_replicas(info) or 1) if tp and attention else tp
 
 
 def _decode_backend(server: dict[str, Any]) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,10 @@ def test_the_resolved_configuration_has_the_keys_of_the_offline_driver(
         "memory_usage": {"token_capacity": 1000, "graph": 0.1},
         "effective_max_running_requests_per_dp": 16,
     }
-    info = {"tp_size": 2, "attention_backend": "fa3", "sampling_backend": "pytorch", "internal_states": [state]}
+    info = {
+        "tp_size": 2, "pp_size": 1, "dp_size": 1, "max_running_requests": 16, "attention_backend": "fa3",
+        "sampling_backend": "pytorch", "internal_states": [state],
+    }  # fmt: skip
 
     async def get(path: str) -> str:
         assert path == "/server_info"
@@ -52,9 +56,29 @@ def test_the_resolved_configuration_has_the_keys_of_the_offline_driver(
 
     assert asyncio.run(sglang_server.resolved(get)) == {
         "engine_version": "sglang 1.2", "graphs": graphs, "decode_graph_backend": backend, "tp": 2,
-        "attention_backend": "fa3", "sampling_backend": "pytorch", "max_num_seqs": 16, "kv_tokens": 1000,
-        "graph_gb": 0.1,
+        "pp": 1, "dp": 1, "attention_backend": "fa3", "sampling_backend": "pytorch", "max_running_requests": 16,
+        "running_per_replica": 16, "kv_tokens": 1000, "graph_gb": 0.1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("info", "tp", "dp"),
+    [
+        ({"tp_size": 4, "dp_size": 2}, 4, 2),
+        ({"tp_size": 8, "dp_size": 2, "enable_dp_attention": True}, 4, 2),
+        ({"tp_size": 8, "dp_size": 1, "attn_dp_size": 2}, 4, 2),
+    ],
+)
+def test_tp_is_that_of_a_replica_s_attention_in_every_version_s_words(
+    monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], tp: int, dp: int
+) -> None:
+    monkeypatch.setattr(sglang_server.importlib.metadata, "version", lambda name: name)
+
+    async def get(path: str) -> str:
+        return json.dumps(info)
+
+    told = asyncio.run(sglang_server.resolved(get))
+    assert (told["tp"], told["dp"]) == (tp, dp)
 
 
 def test_what_the_server_does_not_tell_is_none_and_no_guess(monkeypatch: pytest.MonkeyPatch) -> None:

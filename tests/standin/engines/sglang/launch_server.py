@@ -45,6 +45,7 @@ def main():
         return web.json_response(
             {
                 "tp_size": args.tp_size,
+                "max_running_requests": args.max_running_requests,
                 "attention_backend": "fa3",
                 "sampling_backend": args.sampling_backend,
                 "internal_states": [
