@@ -123,7 +123,7 @@ def test_a_mistake_in_a_flag_is_named_as_a_flag(key, text, message):
         ("llama3", r"unknown study 'llama3': did you mean 'llama3-8b'\?"),
         (
             "nowhere/mine.toml",
-            "nowhere/mine.toml does not exist; the ones that ship: all-models, cliff, default, hf, large-models, llama3-8b",
+            f"nowhere/mine.toml does not exist; the ones that ship: {', '.join(config.names())}",
         ),
     ],
 )
