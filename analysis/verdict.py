@@ -135,7 +135,7 @@ def _says(gain: Estimate) -> str:
 
 
 def _overall(batches: Sequence[Mapping[str, Any]], loads: Sequence[Mapping[str, Any]]) -> str:
-    """On where some batch or load gains, unless a load loses: batches that lose need no graph, and run as they would."""
+    """On where some batch or load gains, unless a load loses: batches that lose need no graph."""
     by_batch, by_load = ({row["verdict"] for row in rows} for rows in (batches, loads))
     said = by_batch | by_load
     if ON in said:
