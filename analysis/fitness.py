@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, collectives, stationarity
+from analysis import account, collectives, meetings, stationarity
 from analysis.account import Account
 from analysis.iterations import Trace
 
@@ -264,10 +264,15 @@ def _over_ranks(trace: Trace, accounts: Account) -> Iterator[Check]:
         return
     found = accounts.trace["collectives"]
     disagreement, skew_us = found["disagreement"], found["end_skew_us"]["median"]
+    if disagreement is None and skew_us is None:
+        # Nothing else can be asked of ranks that do not meet.
+        yield _together(trace, False)
+        return
+    yield _together(trace, True)
     yield _checked(
         "collectives",
         disagreement is None,
-        disagreement or ("none ran" if skew_us is None else "equal in number and name on all ranks"),
+        disagreement or "equal in number and name on all ranks",
         "the same collectives on all ranks, in one order",
         f"{_ALL_PROCESSES}, one tensor-parallel group in a trace",
     )
@@ -281,6 +286,22 @@ def _over_ranks(trace: Trace, accounts: Account) -> Iterator[Check]:
         )
     if disagreement is None:
         yield from _equal_work(accounts)
+
+
+def _together(trace: Trace, meet: bool) -> Check:
+    """Several ranks without a collective are several engines, or their collectives pass for compute."""
+    alike = [] if meet else meetings.names(trace)
+    found = "no collective of a known name ran in the steady iterations"
+    if alike:
+        found += f"; ranks end together, though they begin apart, in {' and '.join(name[:60] for name in alike)}"
+    return _checked(
+        "ranks work together",
+        meet,
+        "they meet in collectives" if meet else found,
+        "collectives, in which all ranks meet",
+        "trace one tensor-parallel group alone; if these ranks are one, report the names of its collectives, which are "
+        "not known yet",
+    )
 
 
 def _equal_work(accounts: Account) -> Iterator[Check]:

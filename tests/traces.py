@@ -154,7 +154,8 @@ def decode(
     """A steady decode: per step `gemm` [0, 40), `norm` [40, 50), `gemm` [60, 80), `sample` [80, 90), idle to the next.
 
     A step without graphs is four launches, with graphs one. Each step is `slower_ns` longer than the one before.
-    Ranks are processes 101, 102, ... on GPUs 0, 1, ...; they run alike and count their correlation ids alike.
+    Ranks are processes 101, 102, ... on GPUs 0, 1, ...; they run alike and count their correlation ids alike. Of
+    several ranks the second `gemm` is an all-reduce, in which they meet.
     """
     trace = Sqlite()
     for rank in range(ranks):
@@ -166,14 +167,14 @@ def decode(
                 trace.launch("attend", at=100 + 50 * layer, start=200 + 50 * layer, end=240 + 50 * layer, **where)
             trace.launch("sample", at=300, start=400, end=410, **where)
         for number in range(steps):
-            step(trace, start, graphs, where)
+            step(trace, start, graphs, where, meets=ranks > 1)
             start += step_ns + number * slower_ns
     return trace
 
 
-def step(trace: Sqlite, start: int, graphs: bool, where: dict[str, int]) -> None:
-    """One step of `decode` on one rank."""
-    parts = [("gemm", 0, 40), ("norm", 40, 50), ("gemm", 60, 80), ("sample", 80, 90)]
+def step(trace: Sqlite, start: int, graphs: bool, where: dict[str, int], *, meets: bool = False) -> None:
+    """One step of `decode` on one rank, one of several if it `meets` others."""
+    parts = [("gemm", 0, 40), ("norm", 40, 50), ("all_reduce" if meets else "gemm", 60, 80), ("sample", 80, 90)]
     if graphs:
         trace.graph([(name, start + begin, start + end) for name, begin, end in parts], at=start - 10, **where)
         return

@@ -74,13 +74,17 @@ def change_record(case: Path, changes: Mapping[str, Any]) -> None:
 
 
 def write_trace(path: Path, *, graphs: str, tp: int = 1) -> None:
-    """An nsys export of STEPS decode steps: a graph or its kernels one by one, the sampler, a longer bubble."""
-    names = ["", *LAYERS, "sampler", "cudaLaunchKernel_v7000", "cudaGraphLaunch_v10000"]
+    """An nsys export of STEPS decode steps: a graph or its kernels one by one, the sampler, a longer bubble.
+
+    Several ranks meet in the last kernel of the graph, an all-reduce.
+    """
+    layers = LAYERS if tp == 1 else (*LAYERS[:-1], "all_reduce")
+    names = ["", *layers, "sampler", "cudaLaunchKernel_v7000", "cudaGraphLaunch_v10000"]
     kernels, calls = [], []
     for rank in range(tp):
         pid, now, correlation = (rank + 1) << 24, 0, 0
         for _ in range(STEPS):
-            for node, layer in enumerate([*LAYERS, "sampler"]):
+            for node, layer in enumerate([*layers, "sampler"]):
                 in_graph = graphs == "on" and layer != "sampler"
                 now += GAP_NS[graphs] if layer != "norm" else 20_000
                 if not in_graph or node == 0:

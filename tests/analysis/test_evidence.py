@@ -163,8 +163,8 @@ def test_graphs_whose_calls_alone_were_recorded_prove_no_label_though_recording_
 
 def test_a_pair_is_set_side_by_side_by_group(found):
     table = evidence.difference_table(found)
-    assert table["group"].to_list() == ["attention", "other"]
-    assert table[["off_us", "on_us"]].to_numpy().tolist() == [[5, 5], [30, 30]]
+    assert table["group"].to_list() == ["attention", "collective", "other"]
+    assert table[["off_us", "on_us"]].to_numpy().tolist() == [[5, 5], [5, 5], [25, 25]]
     assert set(table["work_saved_us"]) == {0}
     assert set(table["idle_saved_us"].round(6)) == {57.6}
 

@@ -5,6 +5,7 @@ A step of 100 us on two ranks: `nvjet` 20-60, all-reduce 65-70, `rms_norm` 75-80
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from tests.traces import Sqlite, recorded
 
 ALL_REDUCE = "void vllm::cross_device_reduce_1stage<__nv_bfloat16, (int)2>(vllm::RankData *, int)"
 PARTS = (("nvjet", 20, 60), (ALL_REDUCE, 65, 70), ("rms_norm", 75, 80), ("sample", 85, 95))
-CHECKS = ["ranks", "strays", "steady steps", "launches joined", "graph nodes", "launch law", "collectives", "clocks",
-          "useful time", "idle and wait", "stationary"]  # fmt: skip
+CHECKS = ["ranks", "strays", "steady steps", "launches joined", "graph nodes", "launch law", "ranks work together",
+          "collectives", "clocks", "useful time", "idle and wait", "stationary"]  # fmt: skip
 US = 1_000
 
 
@@ -185,6 +186,64 @@ def test_ranks_whose_collectives_differ_are_unfit(tmp_path: Path) -> None:
     check = _unfit(trace, tmp_path)
     assert check.name == "collectives"
     assert "ranks ran different collectives" in check.found
+
+
+UNNAMED = "void engine::between_gpus<(int)2>(float *)"
+
+
+def _unknown_collective() -> Sqlite:
+    """The all-reduce has a name that says nothing; rank 1 multiplies 2 us longer, and rank 0 waits for it there."""
+    trace = _capture(parts=(PARTS[0], (UNNAMED, 60, 70), *PARTS[2:]))
+    for row in trace.tables[traces.KERNEL]:
+        if row["deviceId"] == 1:
+            row["end"] = int(row["end"]) + (2 * US if row["demangledName"] == trace.text("nvjet") else 0)
+            row["start"] = int(row["start"]) + (2 * US if row["demangledName"] == trace.text(UNNAMED) else 0)
+    return trace
+
+
+def _two_engines() -> Sqlite:
+    """Each rank runs for itself, and rank 1 takes a tenth longer for a step."""
+    trace = Sqlite()
+    for rank in range(2):
+        trace.gpu(rank, uuid=f"uuid-{rank}")
+        for number in range(22):
+            _step(trace, rank, 1_000 + (100 + 10 * rank) * number, False, (PARTS[0], *PARTS[2:]))
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("trace", "found"),
+    [
+        pytest.param(_two_engines(), "", id="two engines"),
+        pytest.param(
+            _unknown_collective(), f"; ranks end together, though they begin apart, in {UNNAMED}", id="unnamed"
+        ),
+    ],
+)
+def test_ranks_that_meet_in_no_known_collective_are_unfit(tmp_path: Path, trace: Sqlite, found: str) -> None:
+    check = _unfit(trace, tmp_path)
+    assert check.name == "ranks work together"
+    assert check.found == f"no collective of a known name ran in the steady iterations{found}"
+    assert check.remedy.startswith("trace one tensor-parallel group alone")
+
+
+def test_real_collectives_of_unknown_names_are_unfit_and_named(tmp_path: Path) -> None:
+    activity = extract.read(recorded("vllm", 4, "on"))
+    rows = activity.signatures
+    renamed = (
+        rows["name"].str.replace("cross_device_reduce_1stage", "fused_peer").str.replace("ncclDevKernel_", "peer_")
+    )
+    renamed = renamed.str.replace("AllGather", "Ring")
+    trace = iterations.find(replace(activity, signatures=rows.assign(name=renamed)))
+    (check,) = fitness.check(trace).unfit
+    assert check.name == "ranks work together"
+    assert "void vllm::fused_peer<__nv_bfloat16, (int)4>" in check.found
+
+
+def test_one_rank_need_not_meet_others(tmp_path: Path) -> None:
+    found = _check(_capture(ranks=1, parts=(PARTS[0], *PARTS[2:])), tmp_path)
+    assert found.fit
+    assert [check.name for check in found.checks] == [*CHECKS[:6], "stationary"]
 
 
 @pytest.mark.parametrize(("late_us", "fit"), [(4, True), (6, False)])

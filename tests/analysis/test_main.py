@@ -36,13 +36,14 @@ def test_the_table_has_a_line_for_the_trace_and_one_per_rank(
 ) -> None:
     assert main([str(traces.decode(ranks=2, step_ns=100_000).write(tmp_path / "two.sqlite"))]) == 0
     shown = capsys.readouterr()
-    header, unfit, *_, path, headings, first, second = shown.out.splitlines()
+    header, unfit, *_, path, agree, headings, first, second = shown.out.splitlines()
     ranks = (first, second)
     assert header == "two: nsys 2025.3.2.0, TP2, graphs off, 5 iterations (5 dropped), 0.100 ms [0.100, 0.100]"
     assert unfit.startswith(
         "  unfit, no verdict: steady steps: 5 steady decode iterations; expected at least 16; record"
     )
     assert path.startswith("  critical path, us: 100 = compute ")
+    assert agree.startswith("  idle + wait agrees over ranks within 0.0 points")
     assert headings.split()[:4] == ["rank", "GPU", "iter", "ms"]
     assert [line.split()[:3] for line in ranks] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
     assert shown.err == ""
@@ -135,7 +136,7 @@ def test_a_comparison_shows_what_it_says_and_what_differs(tmp_path: Path, capsys
     shown = capsys.readouterr().out
     assert shown.startswith("llama b1 (off) beside llama b1 (on): TP2, batch ")
     assert "An iteration takes 100 us with graphs off and 100 us with graphs on (traced)." in shown
-    assert next(line.split() for line in shown.splitlines() if line.startswith("GEMM "))[1:3] == ["2", "2"]
+    assert next(line.split() for line in shown.splitlines() if line.startswith("GEMM "))[1:3] == ["1", "1"]
     assert "iteration_median_us" in shown
 
 
