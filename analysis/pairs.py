@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import calibrations, extract, iterations, predict
+from analysis import calibrations, extract, iterations, predict, replay
 from analysis.calibrations import TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
 from analysis.predict import Model
 from analysis.recordings import VARIANT, open_study
+from analysis.replay import NODE_US, Graph
 from analysis.typical import Typical
 
 RATE = 0.9
 KEYS = ("engine", "model", "tp", "batch", *VARIANT)
 # Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
 _LAUNCH_BOUND = 1.2
+_GAPS_US = np.linspace(0, 2, 2001)
 # The same by measured times: below it other things than the host may be the longer side.
 _GAINS = 1.3
 COLUMNS = (
@@ -187,14 +189,11 @@ def _constants(pairs: Sequence[Pair]) -> Model:
     if not pairs:
         raise TraceError("no pairs of graphs off and on, traced and untraced; give study folders that hold some")
     host_ratio = _geometric([pair.off_ms * 1e3 / pair.off.host_us for pair in pairs if _launch_bound(pair)])
-    bare_us = [predict.on_us(pair.off, host_ratio, gap_us=0.0) for pair in pairs]
-    share = np.array([_nodes(pair.off) / pair.on_ms for pair in pairs])
-    missing = np.array([(pair.on_ms * 1e3 - us) / pair.on_ms for pair, us in zip(pairs, bare_us, strict=True)])
     launches = [(predict.kind(pair.off), took_us(pair), pair.torch_us) for pair in pairs if host_decides(pair)]
     return Model(
         rate=RATE,
         pairs=len(pairs),
-        gap_us=float((missing * share).sum() / (share**2).sum()),
+        gap_us=_gap_us(pairs, host_ratio),
         host_ratio=host_ratio,
         launch_us=_medians([(key, us) for key, us, _ in launches]),
         over_torch=_medians([(key, us / torch_us) for key, us, torch_us in launches if torch_us]),
@@ -234,8 +233,22 @@ def took_us(pair: Pair) -> float:
     return pair.off_ms * 1e3 / pair.off.launches
 
 
-def _nodes(found: Typical) -> int:
-    return max(int((strand.body & ~strand.staged).sum()) for strand in found.strands)
+def _gap_us(pairs: Sequence[Pair], host_ratio: float) -> float:
+    """The gap with which iterations with graphs are what they were measured to be, with the host as the other bound."""
+    gpu_us, host_us, nodes = np.array([_sides(pair) for pair in pairs]).T
+    measured_us = np.array([pair.on_ms * 1e3 for pair in pairs])
+    bound_us = host_us * host_ratio + NODE_US * nodes
+    expected_us = np.maximum(gpu_us + _GAPS_US[:, None] * nodes, bound_us)
+    return float(_GAPS_US[((expected_us / measured_us - 1) ** 2).sum(axis=1).argmin()])
+
+
+@lru_cache(maxsize=256)
+def _sides(pair: Pair) -> tuple[float, float, int]:
+    """Of the iteration as a graph: what the GPUs take without gaps in it, the host without its nodes; and the nodes."""
+    free = Graph(gap_us=0.0, node_us=0.0)
+    nodes = max(int((strand.body & ~strand.staged).sum()) for strand in pair.off.strands)
+    host_us = max(replay.host_us(strand, free) for strand in pair.off.strands)
+    return replay.iteration_us(replay.with_host(pair.off, 0), graph=free), host_us, nodes
 
 
 def _geometric(ratios: Sequence[float]) -> float:

@@ -24,7 +24,7 @@ LAG_US = 2.1
 # Both engines launch the next iteration while one runs.
 DEPTH = 2
 # The queue and the iterations ahead are full, or the slower side leads, after a few; the last ones count.
-_PLAYED, _COUNTED = 16, 8
+_PLAYED, _COUNTED = 10, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,11 @@ def iteration_us(
     tracks = [_track(strand, graph) for strand in typical.strands]
     ends_us = list(_ends_us(tracks, depth, queue))
     return (ends_us[-1] - ends_us[-1 - _COUNTED]) / _COUNTED
+
+
+def host_us(strand: Strand, graph: Graph) -> float:
+    """What the host takes for the launches of an iteration whose body is a graph."""
+    return sum(us for us in _graph_launches(strand.only(~strand.staged), graph) if us is not None)
 
 
 def with_host(typical: Typical, times: float) -> Typical:

@@ -108,8 +108,8 @@ def on_gpu(found: Typical, place: Place, side: _Side) -> Typical:
 def breakeven_us(found: Typical) -> float:
     """The host time for each launch above which launching makes the iteration longer, by more than a hundredth."""
     alone_us = replay.iteration_us(replay.with_launches(found, 0))
-    low, high = 0.0, 2 * alone_us / max(found.launches, 1)
-    for _ in range(10):
+    low, high = 0.0, 1.25 * alone_us / max(found.launches, 1)
+    for _ in range(8):
         middle = (low + high) / 2
         longer = replay.iteration_us(replay.with_launches(found, middle)) > 1.01 * alone_us
         low, high = (low, middle) if longer else (middle, high)
