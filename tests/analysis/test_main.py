@@ -36,16 +36,16 @@ def test_the_table_has_a_line_for_the_trace_and_one_per_rank(
 ) -> None:
     assert main([str(traces.decode(ranks=2, step_ns=100_000).write(tmp_path / "two.sqlite"))]) == 0
     shown = capsys.readouterr()
-    header, unfit, *_, path, agree, headings, first, second = shown.out.splitlines()
-    ranks = (first, second)
+    header, steps, unfit, *others = shown.out.splitlines()
     assert header == "two: nsys 2025.3.2.0, TP2, graphs off, 5 iterations (5 dropped), 0.100 ms [0.100, 0.100]"
+    assert steps.startswith("  steps: 11 decode; kept 5 of batch 1; left out 4 (first of the capture")
     assert unfit.startswith(
         "  unfit, no verdict: steady steps: 5 steady decode iterations; expected at least 16; record"
     )
-    assert path.startswith("  critical path, us: 100 = compute ")
-    assert agree.startswith("  idle + wait agrees over ranks within 0.0 points")
-    assert headings.split()[:4] == ["rank", "GPU", "iter", "ms"]
-    assert [line.split()[:3] for line in ranks] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
+    assert any(line.startswith("  critical path, us: 100 = compute ") for line in others)
+    assert any(line.startswith("  idle + wait agrees over ranks within 0.0 points") for line in others)
+    at = next(number for number, line in enumerate(others) if line.startswith("rank  GPU  median"))
+    assert [line.split()[:3] for line in others[at + 1 : at + 3]] == [["0", "0", "0.100"], ["1", "1", "0.100"]]
     assert shown.err == ""
 
 
@@ -193,4 +193,4 @@ def test_what_is_not_known_of_unseen_graphs_is_a_dash_in_the_table(
     assert "TP1, graphs on" in shown
     assert "unfit, no verdict: graph nodes: the calls alone" in shown
     assert "critical path" not in shown
-    assert re.search(r"^ *0 +0 .*\] +-  .*-  .*- ", shown, re.MULTILINE)
+    assert re.search(r"^ *0 +0( +[\d.]+){3}( +-){5}$", shown, re.MULTILINE)
