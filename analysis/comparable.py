@@ -93,9 +93,20 @@ def _collectives(kernels: pd.DataFrame) -> dict[str, float]:
     return dict(zip(rows["name"].astype(str), rows["per_iteration"].round(), strict=True))
 
 
+def voided(*summaries: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why no verdict may rest on these traces, with what to record instead: a text for each failed check that gates."""
+    return tuple(
+        f"{summary['name']}: {check['name']}: {check['found']}; {check['remedy']}"
+        for summary in summaries
+        for check in summary["fitness"]["checks"]
+        if check["gates"] and not check["passed"]
+    )
+
+
 def _unfit(summary: Mapping[str, Any]) -> Iterator[str]:
     """The failed checks of a side's capture."""
     for check in summary["fitness"]["checks"]:
         if not check["passed"]:
             word = "unfit" if check["gates"] else "note"
-            yield f"{summary['name']}: {word}: {check['name']}: {check['found']}; expected {check['expected']}"
+            text = f"{check['name']}: {check['found']}; expected {check['expected']}; {check['remedy']}"
+            yield f"{summary['name']}: {word}: {text}"

@@ -19,6 +19,9 @@ The JSON of a comparison (`Comparison.to_json`), times in us per decode iteratio
                    on_per_iteration, off_us, on_us, saved_us, a row a kernel, greatest difference first
     sentence       the separation in words
 
+Where a capture is unfit, separation and work are null, and the sentence says why. Where graphs were recorded whole,
+groups and kernels are empty: what ran in them would show as work that only one trace has.
+
 `change` says how a kernel differs: only_off and only_on ran in one trace alone; variant is one function with other
 template arguments (another tile or split), matched only where either trace has one such name more than the other, as
 often as the other; count ran more or less often; time took longer or shorter each time; same did neither.
@@ -33,7 +36,7 @@ import pandas as pd
 
 from analysis import kernels, tables
 from analysis.account import rounded
-from analysis.comparable import refuse, warnings
+from analysis.comparable import refuse, voided, warnings
 from analysis.groups import GROUPS, family
 from analysis.iterations import Trace
 from analysis.summary import stem, summarise_trace
@@ -88,16 +91,23 @@ class Comparison:
 
     @property
     def work(self) -> dict[str, dict[str, float | None]]:
-        """The useful time of the kernels by how they differ, and of all."""
+        """The useful time of the kernels by how they differ, and of all; None where a capture is unfit."""
         times = self.kernels.groupby("change", observed=False)[["off_us", "on_us", "saved_us"]].sum()
         times.loc["all"] = self.kernels[["off_us", "on_us", "saved_us"]].sum()
+        if self.voided:
+            times[:] = np.nan
         rows = times.to_dict("index").items()
         return {str(change): {str(key): rounded(us) for key, us in row.items()} for change, row in rows}
 
     @property
+    def voided(self) -> tuple[str, ...]:
+        """Why no verdict rests on the two, a text each; empty where both are fit."""
+        return voided(self.off.summary, self.on.summary)
+
+    @property
     def sentence(self) -> str:
         """How much of the difference is idle time and how much other work; or why that is not known."""
-        return _sentence(self.separation, self.measures.set_index("quantity"), self.work)
+        return _sentence(self.separation, self.measures.set_index("quantity"), self.work, self.voided)
 
     def to_json(self) -> dict[str, Any]:
         """The comparison ready for JSON, in the keys that the module describes."""
@@ -133,13 +143,15 @@ def between(off: Side, on: Side) -> Comparison:
     """Set two sides beside each other. Raises TraceError as `compare` does."""
     refuse(off.summary, on.summary)
     found = differences(off.kernels, on.kernels)
+    if "graph" in (off.summary["graph_tracing"], on.summary["graph_tracing"]):
+        found = found.iloc[:0]
     return Comparison(
         off=off,
         on=on,
         kernels=found,
         groups=_by_group(found),
         measures=_measures(off.summary, on.summary),
-        separation=_separation(off.summary["critical_path_us"], on.summary["critical_path_us"]),
+        separation=_separation(off.summary, on.summary),
         warnings=warnings(off.summary, on.summary, off.kernels, on.kernels),
     )
 
@@ -244,10 +256,10 @@ def _quantities(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _separation(off: Mapping[str, Any], on: Mapping[str, Any]) -> dict[str, float | None]:
-    """What graphs saved, by parts of the critical path that add up; None where a path is not known."""
-    parts = (*_IDLE, *_WORK)
-    if any(path[part] is None for path in (off, on) for part in ("wall", *parts)):
+def _separation(*summaries: Mapping[str, Any]) -> dict[str, float | None]:
+    """What graphs saved, by parts of the critical path that add up; None where a path is not known or a side unfit."""
+    parts, (off, on) = (*_IDLE, *_WORK), (summary["critical_path_us"] for summary in summaries)
+    if voided(*summaries) or any(path[part] is None for path in (off, on) for part in ("wall", *parts)):
         return dict.fromkeys(("iteration", "idle", *_IDLE, "work", *_WORK, "residual"))
     saved = {part: off[part] - on[part] for part in ("wall", *parts)}
     idle, work = sum(saved[part] for part in _IDLE), sum(saved[part] for part in _WORK)
@@ -256,9 +268,13 @@ def _separation(off: Mapping[str, Any], on: Mapping[str, Any]) -> dict[str, floa
     return {part: rounded(us) for part, us in found.items()}
 
 
-def _sentence(saved: Mapping[str, Any], measures: pd.DataFrame, work: Mapping[str, Any]) -> str:
+def _sentence(
+    saved: Mapping[str, Any], measures: pd.DataFrame, work: Mapping[str, Any], voided: tuple[str, ...]
+) -> str:
     off_us, on_us = measures.loc["iteration_median_us", ["off", "on"]].astype("float64")
     times = f"An iteration takes {off_us:.0f} us with graphs off and {on_us:.0f} us with graphs on (traced)"
+    if voided:
+        return f"{times}. No verdict on what the difference is made of: {'. '.join(voided)}."
     if saved["iteration"] is None:
         return f"{times}; what the difference is made of is not known, because a trace has no critical path."
     total = saved["iteration"]

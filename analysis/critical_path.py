@@ -21,7 +21,11 @@ PATH = (
     Column(name="compute_us", dtype="float64", meaning="anything but collectives ran on the rank followed"),
     Column(name="collective_us", dtype="float64", meaning="collectives, from the last rank's arrival"),
     Column(name="launch_idle_us", dtype="float64", meaning="idle before operations whose launch came late"),
-    Column(name="graph_gap_us", dtype="float64", meaning="idle between nodes of one graph launch"),
+    Column(
+        name="graph_gap_us",
+        dtype="float64",
+        meaning="idle between nodes of one graph launch; NaN where these are unseen",
+    ),
     Column(name="other_gap_us", dtype="float64", meaning="idle for any other cause"),
     Column(name="residual_us", dtype="float64", meaning="wall less these parts: what ranks see differently"),
     Column(name="launch_exposed_us", dtype="float64", meaning="of launch_idle_us, what earlier launches would save"),
@@ -47,12 +51,15 @@ def find(trace: Trace, gaps: pd.DataFrame, matched: Matched) -> pd.DataFrame:
     """The parts of each steady iteration along the critical path, in the columns of PATH.
 
     `gaps` is what causes.label returns for the trace, `matched` what collectives.match does. Empty where ranks
-    disagree on their collectives: then no path is known.
+    disagree on their collectives: then no path is known. Where graphs were recorded whole they are compute as a whole,
+    and gaps inside them are not known.
     """
     path = segments(trace, matched)
     spent = pd.concat([path.assign(compute_ns=covered_ns(trace.busy, path)), _idle_ns(path, gaps)], axis=1)
     by_iteration = spent.groupby("iteration")
     found = by_iteration[list(_PARTS.values())].sum().div(1e3).set_axis(list(_PARTS), axis=1)
+    if trace.activity.graph_tracing == "graph":
+        found["graph_gap_us"] = np.nan
     wall_us = (by_iteration["end_ns"].last() - by_iteration["start_ns"].first()) / 1e3
     whole = found.assign(
         wall_us=wall_us,
@@ -65,10 +72,12 @@ def find(trace: Trace, gaps: pd.DataFrame, matched: Matched) -> pd.DataFrame:
 def typical(path: pd.DataFrame) -> dict[str, float]:
     """The median over iterations of each column of PATH, in us; NaN without iterations.
 
-    Medians of parts need not add up to the median wall: the residual is what makes them, so that these do.
+    Medians of parts need not add up to the median wall: the residual is what makes them, so that these do, without
+    those that are not known.
     """
     medians = {str(name): float(value) for name, value in path.drop(columns="iteration").median().items()}
-    return medians | {"residual_us": medians["wall_us"] - sum(medians[part] for part in _PARTS)}
+    known = [medians[part] for part in _PARTS if not np.isnan(medians[part])]
+    return medians | {"residual_us": medians["wall_us"] - sum(known)}
 
 
 def segments(trace: Trace, matched: Matched) -> pd.DataFrame:

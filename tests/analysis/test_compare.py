@@ -5,6 +5,7 @@ four launches, in a graph 1 us between nodes; the step ends when `sample` does.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 from tests import traces
-from tests.traces import Sqlite, recorded
+from tests.traces import Sqlite, recorded, steady
 
 STEP = (("nvjet_a", 40), ("rms_norm", 10), ("nvjet_b", 20), ("sample", 10))
 COMPILED = (("nvjet_a", 40), ("triton_red_fused_rms_norm_0", 6), ("nvjet_b", 20), ("sample", 10))
@@ -193,12 +194,41 @@ def test_where_graphs_were_recorded_whole_the_separation_is_not_guessed_at_over_
             for name, start in (("rms_norm", 71_000), ("sample", 80_000)):
                 at = begin + start
                 on.launch(name, at=at - 5_000, took=3_000, start=at, end=at + 5_000, pid=101 + rank, device=rank)
-    off = _read(_write(tmp_path / "off.sqlite", graphs=False, ranks=2))
+    meeting = (*STEP[:3], ("ncclDevKernel_AllReduce(x)", 5), STEP[3])
+    off = _read(_write(tmp_path / "off.sqlite", graphs=False, ranks=2, step=meeting))
     found = compare.compare(off, _read(on.write(tmp_path / "on.sqlite")))
     assert set(found.separation.values()) == {None}
-    assert "not known, because a trace has no critical path" in found.sentence
+    assert "(traced). No verdict on what the difference is made of: on: graph nodes: a launch as one" in found.sentence
     assert any("recorded whole" in text for text in found.warnings)
+    assert any(text.startswith("on: unfit: graph nodes: ") and "graph-trace=node" in text for text in found.warnings)
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_one_gpu_with_graphs_recorded_whole_gets_no_verdict_but_what_to_record(tmp_path: Path) -> None:
+    off, on = (_read(steady(f"vllm_{how}_tp1")) for how in ("compiled", "whole-graphs"))
+    found = compare.compare(off, on)
+    assert found.on.summary["critical_path_us"]["wall"] > 0
+    assert found.on.summary["critical_path_us"]["graph_gap"] is None
+    assert set(found.separation.values()) == {None}
+    assert {us for row in found.work.values() for us in row.values()} == {None}
+    assert (len(found.kernels), len(found.groups)) == (0, 0)
+    assert re.fullmatch(
+        r"An iteration takes \d+ us with graphs off and \d+ us with graphs on \(traced\)\. No verdict on what the "
+        r"difference is made of: .*: graph nodes: .*; record with: nsys profile --cuda-graph-trace=node\.",
+        found.sentence,
+    )
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_too_few_steps_on_a_side_are_no_verdict_though_paths_are_known(tmp_path: Path) -> None:
+    off, on = (_read(_write(tmp_path / f"{g}.sqlite", graphs=g == "on")) for g in ("off", "on"))
+    few = _read(traces.decode(graphs=True, prefill=False, steps=12).write(tmp_path / "few.sqlite"))
+    found = compare.compare(off, few)
+    assert found.on.summary["critical_path_us"]["graph_gap"] is not None
+    assert (found.separation["idle"], found.work["all"]["saved_us"]) == (None, None)
+    assert "few: steady steps: 6 steady decode iterations; record at least 64 decode steps" in found.sentence
+    assert len(found.kernels) > 0
+    assert compare.compare(off, on).voided == ()
 
 
 def test_the_json_has_the_keys_that_the_module_describes(tmp_path: Path) -> None:
