@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from analysis import (
     parallel,
     predict,
     published,
+    replay,
     transfer,
     weights,
 )
@@ -23,16 +24,16 @@ from analysis.pairs import Pair
 from analysis.recordings import open_study
 from analysis.transfer import Place
 
-Lines = Callable[[Any], Iterator[str]]
-
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the three commands; each sets `find`, which gives what --json prints, and `show`, its lines."""
     keys = [peak.key for peak in hardware.PEAKS]
-    moved = commands.add_parser("transfer", help="a trace with graphs off, on another GPU, TP or model")
+    moved = commands.add_parser("transfer", help="a trace with graphs off, on another GPU, TP, host, memory or model")
     moved.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
-    moved.add_argument("--to", required=True, choices=keys, help="the GPU")
+    moved.add_argument("--to", choices=keys, help="the GPU (default: as traced)")
     moved.add_argument("--tp", type=int, help="on so many GPUs (default: as traced)")
+    moved.add_argument("--host", type=_times, default=1.0, help="on a host that takes so many times as long")
+    moved.add_argument("--memory", type=_times, default=1.0, help="with memory so many times as fast")
     moved.add_argument("--models", nargs=2, metavar=("TRACED", "OTHER"), help="models of data/models")
     moved.set_defaults(find=_transferred, show=_transfer_lines)
     where = commands.add_parser("breakeven", help="above which launch time, and up to which batch, graphs pay")
@@ -47,19 +48,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _transferred(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    target, found = hardware.find(arguments.to), []
+    found = []
     models = tuple(weights.read(name) for name in arguments.models) if arguments.models else None
     for one in (one for argument in arguments.traces for one in given.traces(argument)):
         typical = given.looked_at(one, predict.facts)
-        moved = parallel.with_tp(typical, arguments.tp) if arguments.tp else typical
+        moved = replay.with_memory(replay.with_host(typical, arguments.host), arguments.memory)
+        moved = parallel.with_tp(moved, arguments.tp) if arguments.tp else moved
+        source = hardware.find(typical.gpu)
         place = Place(
-            source=hardware.find(typical.gpu),
-            target=target,
+            source=source,
+            target=hardware.find(arguments.to) if arguments.to else source,
             batch=typical.sequences or 1,
             models=(models[0], models[1]) if models else None,
         )
         found.append({"name": one.name} | transfer.transfer(moved, place, predict.recorded()))
     return found
+
+
+def _times(text: str) -> float:
+    times = float(text)
+    if not 0 < times < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return times
 
 
 def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:

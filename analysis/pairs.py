@@ -84,7 +84,7 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
         halves = [(*key, graphs) for graphs in ("off", "on")]
         if halves[0] not in traced or not all(half in times_ms.index for half in halves):
             continue
-        off, on = (_facts(traced.get(half), refused) for half in halves)
+        off, on = (_facts(traced.get(half), half[-1], refused) for half in halves)
         off_ms, on_ms = (float(times_ms[half]) for half in halves)
         if off is not None:
             pair = Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms, torch_us=torch_us)
@@ -138,12 +138,19 @@ def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(OFF_COLUMNS))
 
 
-def _facts(path: Path | None, refused: list[str]) -> Typical | None:
+def _facts(path: Path | None, graphs: str, refused: list[str]) -> Typical | None:
+    """The typical iteration of a half; None, with the reason noted, where it is not what its label says."""
+    if path is None:
+        return None
     try:
-        return None if path is None else predict.facts(iterations.find(extract.read(path)))
+        found = predict.facts(iterations.find(extract.read(path)))
     except TraceError as error:
         refused.append(f"{path}: {error}")
         return None
+    if found.graphs != (graphs == "on"):
+        refused.append(f"{path}: labelled graphs {graphs}, traced otherwise")
+        return None
+    return found
 
 
 def _others(left: Pair, pairs: Sequence[Pair]) -> list[Pair]:

@@ -29,7 +29,7 @@ ASSUMPTIONS = (
     f"a batch makes them compute-bound, at {COMPUTE_EFFICIENCY:.0%} of the peak",
     "all other operations take what they take here, or at worst longer by the ratio of the bandwidths",
     "collectives take a multiple of what they take over NVLink: see analysis/hardware.py; nobody measured it",
-    f"the host takes what it takes here, {HOST_RATIO:g} times that or a {HOST_RATIO:g}th",
+    f"another GPU's host takes what it takes here, {HOST_RATIO:g} times that or a {HOST_RATIO:g}th",
     "the engine launches the same operations",
 )
 
@@ -62,7 +62,8 @@ def transfer(found: Typical, place: Place, model: Model) -> dict[str, Any]:
     if found.graphs:
         raise TraceError("a trace with graphs; expected one without, which holds launches too; give the other half")
     sides = [on_gpu(found, place, side) for side in _sides(place)]
-    host = within(sides[1].host_us / 1e3 * model.host_ratio, float(np.log(HOST_RATIO)))
+    error = model.off_error if place.source == place.target else float(np.log(HOST_RATIO))
+    host = within(sides[1].host_us / 1e3 * model.host_ratio, error)
     graphed = _interval(sides, model, lambda one: predict.on_us(one, model.host_ratio, model.gap_us))
     gpu = _interval(sides, model, lambda one: one.gpu_us)
     off = host.at_least(_interval(sides, model, lambda one: replay.iteration_us(replay.with_launches(one, 0))))

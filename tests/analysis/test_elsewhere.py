@@ -33,6 +33,23 @@ def test_a_trace_is_foretold_on_another_gpu(capsys: pytest.CaptureFixture[str]) 
     assert lines[-1] == "  assumed: the engine launches the same operations"
 
 
+def test_another_host_and_another_memory_are_foretold(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(traces.recorded("vllm", 1, "off"))
+    found = {}
+    for name, flags in {"here": [], "host": ["--host", "0.5"], "memory": ["--memory", "2"]}.items():
+        assert main(["transfer", path, *flags, "--json"]) == 0
+        [found[name]] = json.loads(capsys.readouterr().out)
+    here, host, memory = (found[name] for name in ("here", "host", "memory"))
+    assert (here["from"], here["to"]) == ("h200", "h200")
+    assert host["graphs_off_ms"]["value"] == pytest.approx(here["graphs_off_ms"]["value"] / 2, rel=0.01)
+    assert host["graphs_on_ms"]["value"] == pytest.approx(here["graphs_on_ms"]["value"], rel=0.01)
+    assert memory["graphs_off_ms"]["value"] == pytest.approx(here["graphs_off_ms"]["value"])
+    assert memory["graphs_on_ms"]["value"] < 0.7 * here["graphs_on_ms"]["value"]
+    with pytest.raises(SystemExit):
+        main(["transfer", path, "--host", "0"])
+    assert "0 is no number above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

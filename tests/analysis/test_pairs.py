@@ -89,6 +89,15 @@ def test_a_study_gives_its_pairs_and_what_could_not_be_used(tmp_path: Path) -> N
     assert refused.startswith(f"{broken}: ")
 
 
+def test_a_trace_that_contradicts_its_label_is_no_half(tmp_path: Path) -> None:
+    for graphs in ("off", "on"):
+        studies.write_case(tmp_path, graphs=graphs, tpot_ms=[5.0])
+        studies.write_case(tmp_path, graphs=graphs, traced_graphs="on")
+    found, [refused] = pairs.recorded(studies.write_study(tmp_path))
+    assert found == []
+    assert refused.endswith("labelled graphs off, traced otherwise")
+
+
 @pytest.fixture(scope="module")
 def recorded(root: Path) -> list[Pair]:
     folders = sorted(path.parent for path in (root / "data" / "recordings").glob("*/recording.json"))

@@ -73,6 +73,8 @@ def test_the_host_is_taken_along_and_may_be_faster_or_slower() -> None:
     off = found["graphs_off_ms"]
     assert (off["low"], off["value"], off["high"]) == pytest.approx((1 / 1.4, 1.0, 1.4), rel=1e-3)
     assert found["bound"] == "launch"
+    here = transfer.transfer(made(launch=100), Place(source=H200, target=H200), MODEL)["graphs_off_ms"]
+    assert here["high"] == pytest.approx(1.2, rel=1e-3)
 
 
 def test_break_even_is_where_launching_takes_as_long_as_the_gpu() -> None:
