@@ -8,10 +8,14 @@ import pandas as pd
 
 from analysis.errors import TraceError
 from analysis.fitness import NODES
+from analysis.groups import family
 
 _SPLIT_SUM = re.compile(r"splitk_?reduce", re.IGNORECASE)
 # The products of one model on one GPU took within 3 % of each other in every recorded pair.
 _PRODUCTS_TOLERANCE = 0.1
+# Of the functions beside matrix products at most a third ran on one side alone where torch.compile came with graphs;
+# from engine to engine, three in five and more.
+_STRANGE_MOST = 0.5
 
 
 def refuse(off: Mapping[str, Any], on: Mapping[str, Any]) -> None:
@@ -82,10 +86,29 @@ def _model(off: pd.DataFrame, on: pd.DataFrame) -> Iterator[str]:
             f"the traces differ in what their matrix products take: {first:.0f} us an iteration with graphs off, "
             f"{second:.0f} us with graphs on; another model, precision, batch or clock"
         )
+    yield from _engine(off, on)
     found = [_collectives(frame) for frame in (off, on)]
     if found[0] != found[1]:
         shown = ["; ".join(f"{count:g} of {name[:70]}" for name, count in side.items()) or "none" for side in found]
         yield f"the traces differ in collectives: {shown[0]} with graphs off, {shown[1]} with graphs on"
+
+
+def _engine(off: pd.DataFrame, on: pd.DataFrame) -> Iterator[str]:
+    """What says that another engine ran the model: most of its own functions."""
+    first, second = (_functions(frame) for frame in (off, on))
+    alone = [len(mine - other) / max(len(mine), 1) for mine, other in ((first, second), (second, first))]
+    if min(alone) > _STRANGE_MOST:
+        yield (
+            f"the traces differ in engine or its version: beside matrix products {100 * alone[0]:.0f} % of the functions with "
+            f"graphs off ran there alone, and {100 * alone[1]:.0f} % of those with graphs on"
+        )
+
+
+def _functions(kernels: pd.DataFrame) -> set[str]:
+    """What ran beside matrix products, whatever the template arguments."""
+    rows = kernels[kernels["group"] != "GEMM"]
+    named = zip(rows["name"].astype(str), rows["kind"], strict=True)
+    return {family(name) if kind == "kernel" else name for name, kind in named}
 
 
 def _collectives(kernels: pd.DataFrame) -> dict[str, float]:

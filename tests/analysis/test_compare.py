@@ -161,12 +161,24 @@ def test_traces_of_different_tensor_parallel_sizes_are_refused(tmp_path: Path) -
         ({"on": (*STEP[:3], ("nvjet_c", 1), STEP[3])}, "differ in model: 2 matrix products with graphs off, 3 with"),
         ({"on": (("nvjet_a", 60), *STEP[1:])}, "differ in what their matrix products take: 60 us an iteration"),
         ({"on": (*STEP[:3], ("ncclDevKernel_AllReduce(x)", 5), STEP[3])}, "differ in collectives: none with graphs"),
+        ({"on": (STEP[0], ("layer_norm", 10), STEP[2], ("argmax", 10))}, "differ in engine or its version: beside"),
     ],
 )  # fmt: skip
 def test_what_else_differs_than_graphs_is_warned_of(tmp_path: Path, settings: dict, warning: str) -> None:
     found = [text for text in _pair(tmp_path, **settings).warnings if text.startswith("the traces differ")]
     assert len(found) == 1
     assert warning in found[0]
+
+
+def test_half_of_the_functions_may_be_others_as_torch_compile_makes_them(tmp_path: Path) -> None:
+    assert _pair(tmp_path, on=COMPILED).warnings == ()
+
+
+def test_another_engine_is_warned_of_with_the_share_of_functions_that_the_other_lacks() -> None:
+    found = compare.compare(_read(recorded("vllm", 1, "off")), _read(recorded("sglang", 1, "on")))
+    (warning,) = [text for text in found.warnings if "engine" in text]
+    assert all(int(share) > 50 for share in re.findall(r"(\d+) %", warning))
+    assert warning.startswith("the traces differ in engine or its version: beside matrix products ")
 
 
 @pytest.mark.parametrize(
