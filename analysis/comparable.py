@@ -98,9 +98,10 @@ def _engine(off: pd.DataFrame, on: pd.DataFrame) -> Iterator[str]:
     first, second = (_functions(frame) for frame in (off, on))
     alone = [len(mine - other) / max(len(mine), 1) for mine, other in ((first, second), (second, first))]
     if min(alone) > _STRANGE_MOST:
+        percent = [round(100 * share) for share in alone]
         yield (
-            f"the traces differ in engine or its version: beside matrix products {100 * alone[0]:.0f} % of the functions with "
-            f"graphs off ran there alone, and {100 * alone[1]:.0f} % of those with graphs on"
+            f"the traces differ in engine or its version: beside matrix products {percent[0]} % of the functions with "
+            f"graphs off ran there alone, and {percent[1]} % of those with graphs on"
         )
 
 
