@@ -22,8 +22,8 @@ from analysis.grouped import Floats
 from analysis.intervals import Ints, Mask
 from analysis.iterations import Trace
 from analysis.placed import CLASSES, GRAPH, Placed
+from analysis.tables import CAUSES
 
-CAUSES = ("launch", "dependency", "graph", "overlap", "unknown", "none")
 _CAUSE_DTYPE = pd.CategoricalDtype(list(CAUSES))
 TOLERANCE_NS = 2_000
 # Fewer calls on an idle GPU are too few for a constant; work then counts as due when its call returns.

@@ -15,13 +15,13 @@ from analysis.collectives import Matched
 from analysis.groups import GROUPS, UNNAMED_POINTWISE, group
 from analysis.intervals import Ints, latest_end_before
 from analysis.iterations import Trace
-from analysis.tables import Column
+from analysis.tables import Column, one_of
 
 Floats = npt.NDArray[np.float64]
 
 KERNELS = (
-    Column(name="group", dtype="category", meaning="what it does, one of groups.GROUPS"),
-    Column(name="kind", dtype="category", meaning="one of tables.KINDS"),
+    Column(name="group", dtype="category", meaning=f"what it does, {one_of(GROUPS)}"),
+    Column(name="kind", dtype="category", meaning=one_of(tables.KINDS)),
     Column(name="name", dtype="str", meaning="demangled kernel name, copy kind, or graph number"),
     Column(name="shapes", dtype="int64", meaning="how many grids and blocks it ran with"),
     Column(
@@ -33,7 +33,7 @@ KERNELS = (
     Column(name="in_graph_ratio", dtype="float64", meaning="share of them that were nodes of a graph"),
 )
 BY_GROUP = (
-    Column(name="group", dtype="category", meaning="one of groups.GROUPS, in that order, those that ran"),
+    Column(name="group", dtype="category", meaning=f"{one_of(GROUPS)}, in that order, those that ran"),
     Column(name="names", dtype="int64", meaning="how many different names"),
     Column(name="per_iteration", dtype="float64", meaning="operations in an iteration of one rank (sum of the names')"),
     Column(

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.anchors import SAMPLERS
 from analysis.extract import Activity
 from analysis.intervals import Ints, Mask
-from analysis.tables import Column
+from analysis.tables import Column, one_of
 
 if TYPE_CHECKING:
     from analysis.iterations import Trace
@@ -25,19 +25,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("decode", "prefill", "mixed", "other")
-STEPS = (
-    Column(name="step", dtype="int64", meaning="number in the capture; that of the iteration where it is kept"),
-    Column(name="kind", dtype="category", meaning="one of KINDS"),
-    Column(name="sequences", dtype="Int64", meaning="rows sampled; NA where not known"),
-    Column(name="tokens", dtype="Int64", meaning="rows of the model's forward, in a graph padded; NA where not known"),
-    Column(
-        name="graph_launches",
-        dtype="Int64",
-        meaning="graphs launched in it by the lead rank: 0 is an eager step; NA where graphs are unseen",
-    ),
-    Column(name="kept", dtype="bool", meaning="whether it is one of the steady iterations"),
-    Column(name="why", dtype="str", meaning="why it is not kept, one of REASONS; empty where it is"),
-)
 START, END, AFTER = "profiler start", "end of capture", "after prefill"
 GRAPHS, BATCH, UNUSUAL = "graph use", "batch size", "unusual operations"
 REASONS: Mapping[str, str] = {
@@ -52,6 +39,19 @@ REASONS: Mapping[str, str] = {
     AFTER: "first after a prefill: the host had not run ahead",
     UNUSUAL: "ran other operations than the rest",
 }
+STEPS = (
+    Column(name="step", dtype="int64", meaning="number in the capture; that of the iteration where it is kept"),
+    Column(name="kind", dtype="category", meaning=one_of(KINDS)),
+    Column(name="sequences", dtype="Int64", meaning="rows sampled; NA where not known"),
+    Column(name="tokens", dtype="Int64", meaning="rows of the model's forward, in a graph padded; NA where not known"),
+    Column(
+        name="graph_launches",
+        dtype="Int64",
+        meaning="graphs launched in it by the lead rank: 0 is an eager step; NA where graphs are unseen",
+    ),
+    Column(name="kept", dtype="bool", meaning="whether it is one of the steady iterations"),
+    Column(name="why", dtype="str", meaning=f"why it is not kept, {one_of(REASONS)}; empty where it is"),
+)
 _NORM = re.compile(r"norm", re.IGNORECASE)
 _ROWS = re.compile(r"reshape_and_cache|rotary", re.IGNORECASE)
 _NOT_ROWS = re.compile(r"all_?reduce|group_?norm|batch_?norm", re.IGNORECASE)

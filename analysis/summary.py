@@ -49,6 +49,7 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
         "dropped": {"count": trace.dropped, "reason": trace.why_dropped},
         "steps": steps.counts(trace),
         "anchor": trace.anchor,
+        "period": {"operations": trace.period_operations, "alike_ratio": rounded(trace.match_ratio)},
         "unjoined_operations": int((trace.operations["call"] < 0).sum()),
         "iter_ms": _spread(per_step),
         **accounts.trace,

@@ -1,5 +1,6 @@
 """Every table of the analysis, column by column, with units; `conform` holds them at the boundary."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +10,7 @@ from analysis.errors import TraceError
 KINDS = ("kernel", "copy", "set", "graph")
 UNITS = {"ns": "ns", "us": "us", "ms": "ms", "ratio": "ratio", "launches": "launches"}
 CALL_KINDS = ("launch", "graph", "copy", "set", "wait", "other")
+CAUSES = ("launch", "dependency", "graph", "overlap", "unknown", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,13 @@ class Column:
 
     @property
     def unit(self) -> str:
-        """What the name ends in, as a unit; empty for a number of things, an id or a text."""
-        return UNITS.get(self.name.rpartition("_")[2], "")
+        """What the name ends in, an iteration aside, as a unit; empty for a number of things, an id or a text."""
+        return UNITS.get(self.name.removesuffix("_per_iteration").rpartition("_")[2], "")
+
+
+def one_of(values: Iterable[str]) -> str:
+    """What a column that holds one of these values means."""
+    return f"one of {', '.join(values)}"
 
 
 def _columns(*rows: tuple[str, str, str]) -> tuple[Column, ...]:
@@ -39,7 +46,7 @@ RANKS = _columns(
 )
 SIGNATURES = _columns(
     ("signature", "int64", "what an operation is: equal names, grids and blocks share it on all ranks"),
-    ("kind", "category", "one of KINDS"),
+    ("kind", "category", one_of(KINDS)),
     ("name", "str", "demangled kernel name, copy kind, or graph number"),
     ("grid", "str", "XxYxZ of a kernel, else empty"),
     ("block", "str", "XxYxZ of a kernel, else empty"),
@@ -60,7 +67,7 @@ CALLS = _columns(
     ("thread", "int64", "the calling thread, as nsys numbers it (globalTid)"),
     ("start_ns", "int64", "when the call began on the host"),
     ("end_ns", "int64", "when it returned"),
-    ("kind", "category", "one of CALL_KINDS"),
+    ("kind", "category", one_of(CALL_KINDS)),
     ("name", "category", "the API function, without its version suffix"),
     ("outermost", "bool", "not inside another recorded call of its thread"),
 )
@@ -95,14 +102,14 @@ GAPS = _columns(
     ("iteration", "int64", "the decode iteration in which it ended; -1 outside the steady ones"),
     ("gap_ns", "Int64", "how long the GPU had run nothing when it began; NA outside the steady iterations"),
     ("overlap_ns", "Int64", "how long before the latest end of all earlier operations it began; NA outside"),
-    ("cause", "category", "why the GPU stood idle before it, one of causes.CAUSES; NA outside"),
+    ("cause", "category", f"why the GPU stood idle before it, {one_of(CAUSES)}; NA outside"),
     ("launch_exposed_ns", "Int64", "the part of a launch-caused gap that an earlier launch would save; NA outside"),
 )
 HOST = _columns(
     ("rank", "int64", "row of `ranks`"),
     ("iteration", "int64", "number of the decode iteration"),
-    ("launches", "float64", "calls that start work: kernels, graphs, copies, memsets"),
-    ("launch_call_us", "float64", "time in those calls"),
+    ("launches", "float64", "calls that start work, now or iterations later: kernels, graphs, copies, memsets"),
+    ("launch_call_us", "float64", "time in those calls; in `samples` in the calls that started the GPU's iteration"),
     ("other_call_us", "float64", "time in other CUDA calls, less those that only ask"),
     ("wait_us", "float64", "time in calls that block: synchronise, copies that are not asynchronous"),
     ("framework_us", "float64", "the rest: Python, the framework, and CUDA calls that only ask"),

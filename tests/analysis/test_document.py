@@ -12,6 +12,7 @@ import pytest
 from analysis import compare, extract, iterations
 from analysis.__main__ import main
 from analysis.frames import TABLES, Frames
+from analysis.steps import REASONS
 from analysis.summary import summarise
 from tests import traces
 from tests.traces import Sqlite
@@ -144,6 +145,22 @@ def test_every_column_is_documented_as_it_is_declared(document: str, table: str)
     assert _rows(document, f"`{table}`") == [
         f"| `{column.name}` | {column.dtype} | {column.unit or '-'} | {column.meaning} |" for column in TABLES[table]
     ]
+
+
+def test_no_text_names_what_only_the_code_knows(document: str) -> None:
+    assert re.findall(r"one of (?:\w+\.)?[A-Z_]{5,}", document) == []
+
+
+def test_the_reasons_why_steps_are_left_out_are_documented_as_the_code_gives_them(schema: dict[str, Any]) -> None:
+    found = schema["properties"]["steps"]["properties"]["dropped"]["properties"]
+    assert {reason: of["description"].lower() for reason, of in found.items()} == {
+        reason: words.lower() for reason, words in REASONS.items()
+    }
+
+
+def test_time_per_iteration_has_a_unit() -> None:
+    units = {column.name: column.unit for column in TABLES["kernels"]}
+    assert (units["us_per_iteration"], units["per_iteration"]) == ("us", "")
 
 
 def test_the_document_has_a_section_for_every_table_and_no_other(document: str) -> None:
