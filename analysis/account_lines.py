@@ -97,9 +97,10 @@ def _sites(sites: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Where the host takes long between two launches, longest total first."""
     found = list(sites)
     for site in found[:_SITES_SHOWN]:
+        often = "once" if site["per_iteration"] == 1 else f"{site['per_iteration']:g} times"
         yield (
-            f"slow call site: {site['interval_us']:.0f} us between launches, {site['per_iteration']:g} times an "
-            f"iteration, {site['total_ms']:.2f} ms in all: after {short(site['before'])}, before {short(site['after'])}"
+            f"slow call site: {site['interval_us']:.0f} us between launches, {often} an iteration, "
+            f"{site['total_ms']:.2f} ms in all: after {short(site['before'])}, before {short(site['after'])}"
         )
     if len(found) > _SITES_SHOWN:
         yield f"and {len(found) - _SITES_SHOWN} more slow call sites: --json"

@@ -47,6 +47,7 @@ def test_slow_call_sites_are_shown_by_what_was_launched_around_them() -> None:
         "slow call site: 96 us between launches, 64 times an iteration, 6.26 ms in all: "
         "after all_reduce_kernel, before FusedAddRMSNormKernel"
     )
+    assert found[1].startswith("slow call site: 1192 us between launches, once an iteration, 1.51 ms in all: ")
     assert len(found) == 4 and found[3] == "and 2 more slow call sites: --json"
 
 

@@ -39,6 +39,8 @@ def test_the_figures_of_the_trace(tmp_path: Path) -> None:
     assert summary["gpus"] == ["NVIDIA H200", "NVIDIA H200"]
     assert (summary["iterations"], summary["dropped"]["count"]) == (3, 5)
     assert summary["iter_ms"]["median"] == 0.0001
+    assert summary["period"] == {"operations": 4, "alike_ratio": 1}
+    assert (summary["steps"]["kept"], summary["steps"]["open_ends"]) == (3, 1)
 
 
 def test_a_summary_is_json_as_it_is(tmp_path: Path) -> None:
