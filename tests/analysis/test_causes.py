@@ -104,6 +104,57 @@ def test_a_gap_between_nodes_of_a_graph_is_the_graphs_and_before_the_first_the_l
     assert fitted.operations == 3 * 18
 
 
+def test_a_gap_inside_a_graph_is_the_graphs_though_its_call_returns_after_it(tmp_path):
+    trace = traces.Sqlite()
+    for step in range(24):
+        at = step * 100_000
+        # The call returns at 50 us, when two of its nodes have run.
+        nodes = [
+            ("gemm", at + 10_000, at + 20_000),
+            ("attend", at + 24_000, at + 40_000),
+            ("norm", at + 44_000, at + 60_000),
+        ]
+        trace.graph(nodes, at=at, took=50_000)
+        trace.launch("sample", at=at + 55_000, took=2_000, start=at + 61_000, end=at + 70_000)
+    _, rows = labelled(trace, tmp_path)
+    assert rows["cause"].tolist() == ["launch", "graph", "graph", "dependency"]
+
+
+def test_a_node_of_a_graph_whose_call_was_not_recorded_has_no_known_cause(tmp_path):
+    trace = steps(graphed=True)
+    graph = trace.text("cudaGraphLaunch_v10000")
+    calls = trace.tables[traces.RUNTIME]
+    calls.remove([row for row in calls if row["nameId"] == graph][10])
+    trace = found(trace, tmp_path)
+    rows = causes.label(trace, causes.law(trace))
+    assert (rows["cause"] == "unknown").sum() == 2
+
+
+def test_a_gpu_that_falls_idle_during_a_call_was_not_idle_as_it_began(tmp_path):
+    trace = steps()
+    for step in range(24):
+        at = step * STEP_NS
+        # sample ends at 80 us; called before, returned after: 4 us later than the law says of an idle GPU.
+        trace.launch("within", at=at + 78_000, took=5_000, start=at + 89_000, end=at + 90_000)
+    fitted, _ = labelled(trace, tmp_path)
+    assert fitted.idle == {"kernel": 2 * 18}
+    assert fitted.lag_ns == {"kernel": 2_000}
+
+
+def test_deltas_that_spread_about_one_value_are_one_mode_though_some_begin_early(tmp_path):
+    trace = traces.Sqlite()
+    deltas = (-100, 100, 200, 200, 300, 300, 300, 400, 400, 500, 700)
+    for step in range(24):
+        at = end = step * 200_000
+        trace.launch("begin", at=at - 20_000, start=at, end=at + 50_000)
+        end = at + 50_000
+        for number, delta in enumerate(deltas):
+            start, end = end + delta, end + delta + 5_000
+            trace.launch(f"part {number}", at=at - 17_000 + 300 * number, took=200, start=start, end=end)
+    fitted, _ = labelled(trace, tmp_path)
+    assert (fitted.delta_ns, fitted.pdl_pairs) == ({"other": 300}, frozenset())
+
+
 def test_a_graph_launched_in_time_waits_for_what_ran_before(tmp_path):
     trace = traces.Sqlite()
     for step in range(24):

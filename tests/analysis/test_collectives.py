@@ -73,6 +73,9 @@ def _waits(trace: Trace) -> pd.DataFrame:
         ("ncclDevKernel_SendRecv(A)", "send-receive"),
         ("ncclDevKernel_Generic_1(A)", "collective"),
         ("void deep_ep::internode_ll::combine<(bool)1>(void *)", "all-to-all"),
+        ("void tensorrt_llm::kernels::moe_a2a::moeA2ADispatchKernel<(int)8>(Parameters)", "all-to-all"),
+        ("void engine::all2all_kernel<float>(float *)", "all-to-all"),
+        ("ncclDevKernel_AllToAll_RING_LL(A)", "all-to-all"),
         ("void flashinfer::trtllm_allreduce_fusion::lamport_initialize_kernel<half>(half *)", ""),
         ("void cublasLt::splitKreduce_kernel<(int)32, (int)16, int, float>(T1)", ""),
         ("void at::native::reduce_kernel<(int)512, at::native::ReduceOp<float>>(T3)", ""),
@@ -184,6 +187,22 @@ def test_the_skew_of_ends_is_that_of_the_same_collective(tmp_path: Path) -> None
     assert collectives.end_skew(collectives.match(_pair(tmp_path, EARLY, late))) == collectives.EndSkew(
         median_us=0.001, p99_us=0.001
     )
+
+
+def test_the_skew_is_the_median_of_all_collectives(tmp_path: Path) -> None:
+    later = {5: 60, 6: 62, 7: 64}
+    second = [[("gemm", 30, 50), (ALL_REDUCE, 50, later.get(step, 60)), *AFTER] for step in range(STEPS)]
+    after = [[*step[:2], ("norm", 64, 70), ("sample", 70, 80)] for step in second]
+    skew = collectives.end_skew(collectives.match(_trace(tmp_path, [EARLY] * STEPS, after)))
+    assert (skew.median_us, skew.p99_us) == (0.002, pytest.approx(0.00396))
+
+
+def test_idle_and_wait_is_compared_over_the_time_and_not_over_the_iterations() -> None:
+    # Rank 0 loses 0.5 ms of 1 and 1.5 of 3, rank 1 all of 1 and 1 of 3: half of 4 ms either.
+    waited = pd.DataFrame({"rank": [0, 0, 1, 1], "idle_plus_wait_ratio": [0.5, 0.5, 1.0, 1 / 3]})
+    assert collectives.spread_points(waited, pd.Series([1.0, 3.0, 1.0, 3.0])) == pytest.approx(0)
+    less = waited.assign(idle_plus_wait_ratio=[0.5, 0.5, 0.5, 0.4])
+    assert collectives.spread_points(less, pd.Series([1.0, 3.0, 1.0, 3.0])) == pytest.approx(100 * 0.3 / 4)
 
 
 def test_waiting_beside_a_kernel_of_another_stream_loses_only_what_is_left(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_then_copies_of_the_sampled_tokens(tmp_path: Path) -> None:
     assert _find(trace, tmp_path) == {"by": "sampled-token copy", "iter_ms": 0.0001, "difference_ratio": 0}
 
 
+def test_of_several_copies_in_a_step_the_first_counts(tmp_path: Path) -> None:
+    trace = traces.decode(steps=12)
+    for step in range(12):
+        at = 1000 + 100 * step
+        trace.copy(at + 52, at + 54, at=at + 40, pid=101, stream=5)
+        trace.copy(at + 56 + 2 * step, at + 57 + 2 * step, at=at + 41, pid=101, stream=5)
+    assert _find(trace, tmp_path) == {"by": "sampled-token copy", "iter_ms": 0.0001, "difference_ratio": 0}
+
+
 def test_a_trace_with_no_other_mark_is_not_checked(tmp_path: Path) -> None:
     assert _find(traces.decode(steps=12), tmp_path) == {"by": None, "iter_ms": None, "difference_ratio": None}
 

@@ -180,6 +180,14 @@ def test_a_process_that_runs_next_to_nothing_is_no_rank(tmp_path: Path) -> None:
     assert (len(activity.ranks), len(activity.operations), activity.stray_operations) == (1, 11, 1)
 
 
+def test_a_process_that_runs_half_as_much_as_another_is_a_rank(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for number in range(20):
+        for pid in (7, 8) if number % 2 else (7,):
+            trace.launch("gemm", at=number, start=20 + number, end=21 + number, pid=pid, device=pid - 7)
+    assert _read(trace, tmp_path).ranks["operations"].tolist() == [20, 10]
+
+
 def test_reading_leaves_no_trace_beside_the_file_or_among_temporary_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,15 @@ def test_threads_that_launch_less_are_left_aside(tmp_path):
     assert (row["launches"], row["other_call_us"], row["framework_us"]) == (3, 3, 49)
 
 
+def test_the_thread_that_launches_most_need_not_be_the_first_of_its_process(tmp_path):
+    trace = steps()
+    for step in range(24):
+        correlation = trace.call("cudaMemcpyAsync_v3020", step * STEP_NS + 91_000, step * STEP_NS + 92_000, thread=0)
+        trace.kernel("side", step * STEP_NS + 93_000, step * STEP_NS + 94_000, correlation=correlation, stream=9)
+    row = measured(trace, tmp_path)
+    assert (row["launches"], row["framework_us"]) == (3, 49)
+
+
 def test_a_copy_that_is_not_asynchronous_is_waiting_and_a_launch(tmp_path):
     trace = steps()
     for step in range(24):
@@ -190,6 +199,15 @@ def test_an_interval_between_launches_is_a_site_of_what_lies_around_it(tmp_path)
     assert (sites["per_iteration"] == 1).all()
     assert sites["total_ms"].tolist() == pytest.approx([0.026, 0.018, 0.008])
     assert sites["typical_ratio"].tolist() == pytest.approx([26 / 18, 1, 8 / 18])
+
+
+def test_a_site_has_its_usual_interval_and_all_of_its_time(tmp_path):
+    trace = steps()
+    gemms = [row for row in trace.tables[traces.RUNTIME] if row["start"] == 12 * STEP_NS]
+    gemms[0]["start"] -= 9_000
+    sites = hosts.sites(found(trace, tmp_path)).set_index(["before", "after"])
+    assert sites.loc[("sample", "gemm"), "interval_us"] == 26
+    assert sites.loc[("sample", "gemm"), "total_ms"] == pytest.approx(0.026 - 0.009 / 18)
 
 
 def test_only_sites_far_above_the_typical_interval_are_slow(tmp_path):

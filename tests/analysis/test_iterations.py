@@ -178,6 +178,32 @@ def test_a_rank_that_was_recorded_longer_is_cut_to_the_others(tmp_path: Path) ->
     assert _windows(found, rank=0) == _windows(found, rank=1)
 
 
+@pytest.mark.parametrize("early", [0, 1], ids=["rank 0 first", "rank 1 first"])
+def test_a_rank_that_was_recorded_from_a_step_earlier_is_aligned_by_time(tmp_path: Path, early: int) -> None:
+    trace = traces.decode(ranks=2, steps=10, prefill=False)
+    for before in (100, 200):
+        traces.step(trace, 1000 - before, False, {"pid": 101 + early, "device": early}, meets=True)
+    found = _find(trace, tmp_path)
+    assert _windows(found, rank=0) == _windows(found, rank=1)
+    assert _windows(found)[0] == [5, 1490, 1590]
+
+
+def test_the_anchor_is_what_all_ranks_ran_equally_often_whatever_the_bubble_after_it(tmp_path: Path) -> None:
+    trace = Sqlite()
+    for rank in range(2):
+        where = {"pid": 101 + rank, "device": rank}
+        for begin in range(1000, 2200, 100):
+            # Rank 1 was recorded from within a step, of which `last` alone is there.
+            if rank == 0 and begin == 1000:
+                continue
+            parts = [("first", 0, 10), ("middle", 10, 20), ("last", 25, 35)]
+            for name, start, end in parts if begin > 1000 else parts[2:]:
+                trace.launch(name, at=begin + start - 5, start=begin + start, end=begin + end, **where)
+    found = _find(trace, tmp_path)
+    assert (found.anchor, found.period_operations) == ("middle 1x1x1 32x1x1", 3)
+    assert _windows(found, rank=0) == _windows(found, rank=1)
+
+
 def test_a_prefill_between_decode_steps_is_none_of_them(tmp_path: Path) -> None:
     trace, now = Sqlite(), 0
     for step in range(12):

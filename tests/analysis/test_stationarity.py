@@ -63,6 +63,12 @@ def test_two_steps_are_two_changes() -> None:
     assert [change["iteration"] for change in find(level * _noise(90, 1))["change_points"]] == [30, 60]
 
 
+def test_a_step_of_five_percent_matters() -> None:
+    found = find(np.repeat([5.0, 5.25], 40) * _noise(80, 1, sd=0.001))
+    assert [change["iteration"] for change in found["change_points"]] == [40]
+    assert not found["stationary"]
+
+
 def test_a_step_too_small_to_matter_is_none() -> None:
     level = np.repeat([5.0, 5.1], 40)
     found = find(level * _noise(80, 1, sd=0.001))
@@ -115,6 +121,8 @@ def test_of_few_iterations_nothing_is_told(count: int) -> None:
         pytest.param([5.0] * 20, 0, id="steady"),
         pytest.param([9.0] * 6 + [5.0] * 20, 4, id="slow at first: the median of five counts"),
         pytest.param([5.0] * 10 + [8.0] + [5.0] * 10, 0, id="a single burst"),
+        pytest.param([5.5] * 6 + [5.0] * 20, 4, id="a tenth slower at first"),
+        pytest.param([5.2] * 6 + [5.0] * 20, 0, id="4 % slower at first"),
     ],
 )
 def test_settling(iter_ms: list[float], settled_after: int) -> None:

@@ -182,6 +182,12 @@ def test_a_graph_of_many_more_rows_than_sequences_is_not_padded(tmp_path: Path) 
     assert trace.steps["kind"].tolist() == ["decode"] * 7 + ["mixed"] + ["decode"] * 12
 
 
+@pytest.mark.parametrize(("rows", "kind"), [(7, "decode"), (8, "mixed"), (12, "mixed")])
+def test_a_graph_of_twice_as_many_rows_as_sequences_is_not_padded(tmp_path: Path, rows: int, kind: str) -> None:
+    trace = find(serve([decode(3, "full")] * 8, decode(4, "full", rows), [decode(3, "full")] * 12), tmp_path)
+    assert trace.steps["kind"].tolist() == ["decode"] * 7 + [kind] + ["decode"] * 12
+
+
 def test_pieces_of_graphs_are_one_step(tmp_path: Path) -> None:
     schedule = [[decode(3, "pieces", 4)] * 8, prefill(100), [decode(4, "pieces")] * 12, [decode(2, "pieces")] * 4]
     trace = find(serve(*schedule), tmp_path)

@@ -56,6 +56,37 @@ def test_graphs_are_on_when_every_iteration_launches_one(tmp_path: Path, with_gr
     assert _summarise(trace, tmp_path)["graphs"] == label
 
 
+def _moved(trace: Sqlite, step: int, by: int, *, pid: int = 101) -> Sqlite:
+    """The last kernel of a step moved on one rank, and with it the end of the iteration."""
+    for row in trace.tables[traces.KERNEL]:
+        if row["start"] == 1080 + 100 * step and row["globalPid"] == traces.global_pid(pid):
+            row["start"], row["end"] = row["start"] + by, row["end"] + by
+    return trace
+
+
+def test_idle_time_is_that_of_all_iterations_over_their_length(tmp_path: Path) -> None:
+    trace = Sqlite()
+    # Iterations 5 to 7 take 100, 300 and 100, in which 80 are busy.
+    for start in (1000, 1100, 1200, 1300, 1400, 1500, 1800, 1900, 2000):
+        traces.step(trace, start, False, {"pid": 101, "device": 0})
+    (rank,) = _summarise(trace, tmp_path)["ranks"]
+    assert (rank["idle_ms"], rank["idle_ratio"]) == (0.00002, 260 / 500)
+
+
+def test_the_iteration_time_is_that_of_the_median_rank(tmp_path: Path) -> None:
+    summary = _summarise(_moved(traces.decode(ranks=3, steps=8), 5, 8), tmp_path)
+    assert summary["ranks"][0]["iter_ms"]["p90"] == 0.000106
+    assert summary["iter_ms"] == {"median": 0.0001, "p10": 0.0001, "p90": 0.0001}
+
+
+def test_the_overlap_is_the_mean_over_iterations(tmp_path: Path) -> None:
+    trace = traces.decode(steps=8)
+    trace.launch("extra", pid=101, stream=9, at=0, start=1510, end=1512)
+    (rank,) = _summarise(trace, tmp_path)["ranks"]
+    # One of five operations in one of three iterations.
+    assert rank["overlap_ratio"] == pytest.approx(0.2 / 3, abs=1e-6)
+
+
 GPU_TIMES = (
     "busy_ms idle_ms idle_ratio overlap_ratio operations launches launch_call_us useful_ms wait_ms idle_plus_wait_ratio"
 )
