@@ -144,6 +144,22 @@ def test_a_collective_that_ends_before_the_anchor_on_one_rank_and_after_it_on_an
     assert trace.operations["start_ns"].iloc[matched.rows].tolist() == found["start_ns"].tolist()
 
 
+def test_one_that_ends_after_the_anchor_on_a_rank_that_was_recorded_from_a_step_earlier_is_the_same(
+    tmp_path: Path,
+) -> None:
+    trace = Sqlite()
+    for rank, (start, end) in enumerate([(50, 79), (60, 82)]):
+        trace.gpu(rank, uuid=f"uuid-{rank}")
+        _steps(trace, rank, [BESIDE] * STEPS)
+        _steps(trace, rank, [[(GATHER, start, end)]] * STEPS, stream=9)
+    for name, begin, end in (*BESIDE, (GATHER, 60, 82)):
+        stream = 9 if name == GATHER else 3
+        trace.launch(name, at=890 + begin, start=900 + begin, end=900 + end, pid=102, device=1, stream=stream)
+    matched = collectives.match(iterations.find(extract.read(trace.write(tmp_path / "trace.sqlite"))))
+    assert matched.disagreement is None
+    assert matched.instances["start_ns"].tolist() == [1550, 1560, 1650, 1660, 1750, 1760]
+
+
 def test_one_that_ends_on_either_side_of_the_anchor_now_and_then_is_still_the_same(tmp_path: Path) -> None:
     trace = Sqlite()
     for rank in range(2):

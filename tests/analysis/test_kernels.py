@@ -69,6 +69,16 @@ def test_a_collective_counts_with_its_own_time_and_not_with_the_spinning(tmp_pat
     assert _ns(_trace(tmp_path, EARLY, LATE)) == {"nvjet": 20, ALL_REDUCE: 10, "sample": 10, "rms_norm": 8}
 
 
+def test_a_collective_that_ends_on_either_side_of_the_anchor_counts_with_its_own_time(tmp_path: Path) -> None:
+    parts = [("nvjet", 0, 40), ("rms_norm", 42, 70), ("sample", 70, 80)]
+    trace = _trace(tmp_path, parts, parts, beside=[[(ALL_REDUCE, 41, 79)], [(ALL_REDUCE, 65, 85)]])
+    # It takes 20: rank 0 spins up to 59, beside the norm, whose time that is.
+    found = _ns(trace)
+    assert (found["nvjet"], found["rms_norm"]) == (40, 28)
+    # From 70 up to 79 on rank 0 and up to 85 on rank 1, where one began before the steady iterations, at 65.
+    assert found[ALL_REDUCE] == pytest.approx((3 * 9 + 15 + 15 + 20) / 6, abs=1e-3)
+
+
 def test_the_table_counts_names_in_their_groups_with_their_shapes(tmp_path: Path) -> None:
     trace = traces.Sqlite()
     for begin in range(1000, 2000, 100):
