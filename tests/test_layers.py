@@ -25,8 +25,8 @@ FORBIDDEN = (
 STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.layouts", "study.models")
 
 COMMAND_LINES = (
-    "analysis.__main__", "analysis.compact", "analysis.elsewhere", "analysis.report", "analysis.verdict",
-    "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view", "study.progress",
+    "analysis.__main__", "analysis.compact", "analysis.elsewhere", "analysis.export", "analysis.report",
+    "analysis.verdict", "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view", "study.progress",
     "study.publish", "study.sweep", "launch.drivers",
 )  # fmt: skip
 HOMES = {
@@ -34,6 +34,7 @@ HOMES = {
     # A trace file is read in one place, in layers: the file, the packed columns, the meaning.
     "sqlite3": ("analysis.extract", "analysis.store", "analysis.columns", "analysis.compact"),
     "matplotlib": ("analysis.plots", "analysis.figures", "analysis.launch_map", "analysis.report"),
+    "perfetto": ("analysis.perfetto_file",),
     "argparse": COMMAND_LINES,
     "print": COMMAND_LINES,
     **dict.fromkeys(ENGINES, ("launch.drivers",)),
