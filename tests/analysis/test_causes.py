@@ -120,14 +120,14 @@ def test_a_gap_inside_a_graph_is_the_graphs_though_its_call_returns_after_it(tmp
     assert rows["cause"].tolist() == ["launch", "graph", "graph", "dependency"]
 
 
-def test_a_node_of_a_graph_whose_call_was_not_recorded_has_no_known_cause(tmp_path):
+def test_a_node_of_a_graph_whose_call_is_not_known_has_no_known_cause(tmp_path):
     trace = steps(graphed=True)
-    graph = trace.text("cudaGraphLaunch_v10000")
-    calls = trace.tables[traces.RUNTIME]
-    calls.remove([row for row in calls if row["nameId"] == graph][10])
+    node = [row for row in trace.tables[traces.KERNEL] if row["graphNodeId"] is not None][21]
+    node["correlationId"] = 10**6
     trace = found(trace, tmp_path)
     rows = causes.label(trace, causes.law(trace))
-    assert (rows["cause"] == "unknown").sum() == 2
+    assert rows.loc[rows["start_ns"] == node["start"], "cause"].tolist() == ["unknown"]
+    assert (rows["cause"] == "unknown").sum() == 1
 
 
 def test_a_gpu_that_falls_idle_during_a_call_was_not_idle_as_it_began(tmp_path):
