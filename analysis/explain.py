@@ -6,7 +6,7 @@ What was measured in the trace (`traced`) and what is foretold of runs without a
 from collections.abc import Mapping
 from typing import Any
 
-from analysis import account, hosts, parallel, predict, replay
+from analysis import account, hosts, parallel, predict, replay, transfer
 from analysis.account import Account, rounded
 from analysis.calibrations import Calibration
 from analysis.estimates import Estimate, within
@@ -35,6 +35,7 @@ def explain(trace: Trace, name: str, calibration: Calibration | None = None) -> 
     traced.host     of the rank whose host takes longest: launches, and us of an iteration in launch calls, other CUDA
                     calls, waiting, and framework; its slowest places
     untraced_ms     PREDICTED: the iteration as it is
+    launch_us       PREDICTED: host time for each launch; breakeven_us: below which the GPUs would hide it
     would_help      PREDICTED: what, iteration_ms and saved_ms, largest first
     """
     found, accounts = predict.facts(trace), account.find(trace)
@@ -46,7 +47,13 @@ def explain(trace: Trace, name: str, calibration: Calibration | None = None) -> 
         "straggler": _straggler(accounts),
         "host": _host(trace, accounts, found.slowest),
     }
-    return foretold | {"untraced_ms": base.to_json(), "would_help": _would_help(found, model, calibration, base)}
+    host = predict.host_ms(found, model, calibration)
+    return foretold | {
+        "untraced_ms": base.to_json(),
+        "launch_us": host.scaled(1e3 / found.launches).to_json(),
+        "breakeven_us": within(transfer.breakeven_us(found), model.on_error).to_json(),
+        "would_help": _would_help(found, model, calibration, base),
+    }
 
 
 def _as_it_is(found: Typical, model: Model, calibration: Calibration | None) -> Estimate:
@@ -123,6 +130,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         f"  PREDICTED, untraced: {words[found['bound']]} without graphs, R = {_interval(found['ratio'])}; "
         f"iteration {_interval(found['untraced_ms'])} ms",
     ]
+    result.append(
+        f"  PREDICTED, without graphs: the host takes {_interval(found['launch_us'])} us a launch, of which the GPUs hide "
+        f"up to {_interval(found['breakeven_us'])} us"
+    )
     if straggler := traced["straggler"]:
         how = "always the same" if straggler["always"] else "they take turns"
         share = f"{straggler['share_ratio']:.0%}"

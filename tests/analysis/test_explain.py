@@ -57,6 +57,13 @@ def test_a_launch_bound_iteration_is_helped_by_graphs_most_and_by_memory_not_at_
     assert saved["a tenth fewer launches"] == pytest.approx(host / 10, rel=0.01)
 
 
+def test_launches_are_held_against_what_the_gpus_hide() -> None:
+    found = recorded("vllm", 1, "off")
+    assert found["breakeven_us"]["value"] == pytest.approx(12, abs=1)
+    assert found["launch_us"]["value"] == pytest.approx(1e3 * found["host_ms"]["value"] / 442)
+    assert found["launch_us"]["low"] > found["breakeven_us"]["high"]
+
+
 def test_with_graphs_memory_helps_and_there_are_no_launches_to_save() -> None:
     found = recorded("vllm", 1, "on")
     saved = saved_ms(found)
@@ -79,7 +86,13 @@ def test_every_foretold_number_is_on_a_line_that_says_so(graphs: str, capsys: py
     assert main(["explain", path, "--json"]) == 0
     [found] = json.loads(capsys.readouterr().out)
     assert main(["explain", path]) == 0
-    foretold = [found["ratio"], found["untraced_ms"], *(row["iteration_ms"] for row in found["would_help"])]
+    foretold = [
+        found["ratio"],
+        found["untraced_ms"],
+        found["launch_us"],
+        found["breakeven_us"],
+        *(row["iteration_ms"] for row in found["would_help"]),
+    ]
     shown = capsys.readouterr().out.splitlines()
     for one in foretold:
         written = f"{one['value']:.3g} [{one['low']:.3g}, {one['high']:.3g}]"
