@@ -131,8 +131,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         f"iteration {_interval(found['untraced_ms'])} ms",
     ]
     result.append(
-        f"  PREDICTED, without graphs: the host takes {_interval(found['launch_us'])} us a launch, of which the GPUs hide "
-        f"up to {_interval(found['breakeven_us'])} us"
+        f"  PREDICTED, without graphs: the host takes {_interval(found['launch_us'])} us a launch; the GPUs hide up to "
+        f"{_interval(found['breakeven_us'])} us"
     )
     if straggler := traced["straggler"]:
         how = "always the same" if straggler["always"] else "they take turns"
