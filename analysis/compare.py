@@ -40,7 +40,7 @@ from analysis.comparable import refuse, voided, warnings
 from analysis.groups import GROUPS, family
 from analysis.iterations import Trace
 from analysis.summary import stem, summarise_trace
-from analysis.tables import Column
+from analysis.tables import Column, one_of
 
 CHANGES = ("only_off", "only_on", "variant", "count", "time", "same")
 _SIDES = (
@@ -51,14 +51,14 @@ _SIDES = (
     Column(name="saved_us", dtype="float64", meaning="off_us less on_us"),
 )
 DIFFERENCES = (
-    Column(name="change", dtype="category", meaning="one of CHANGES"),
-    Column(name="group", dtype="category", meaning="one of groups.GROUPS"),
-    Column(name="kind", dtype="category", meaning="one of tables.KINDS"),
+    Column(name="change", dtype="category", meaning=one_of(CHANGES)),
+    Column(name="group", dtype="category", meaning=one_of(GROUPS)),
+    Column(name="kind", dtype="category", meaning=one_of(tables.KINDS)),
     Column(name="off_name", dtype="str", meaning="demangled name with graphs off; empty where it did not run"),
     Column(name="on_name", dtype="str", meaning="the same with graphs on"),
     *_SIDES,
 )
-BY_GROUP = (Column(name="group", dtype="category", meaning="one of groups.GROUPS"), *_SIDES)
+BY_GROUP = (Column(name="group", dtype="category", meaning=one_of(GROUPS)), *_SIDES)
 # Copies that follow the growth of a request come once in many steps; a real difference is a whole operation.
 _COUNT_TOLERANCE = 0.25
 # What one kernel takes varies by a few percent between runs of one thing.
