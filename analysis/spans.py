@@ -130,7 +130,6 @@ def _calls(frames: Frames, operations: pd.DataFrame, windows: pd.DataFrame) -> p
     lower = first_ns.reindex(process).fillna(first_ns.min()).to_numpy()
     upper = last_ns.reindex(process).fillna(last_ns.max()).to_numpy()
     beside = (calls["end_ns"].to_numpy() >= lower) & (calls["start_ns"].to_numpy() <= upper)
-    beside[launching] = True
     led = operations["call"].dropna().to_numpy(np.int64)
     found: pd.DataFrame = calls.assign(process=process, call=pd.Series(calls.index, calls.index, dtype="Int64")).loc[
         beside

@@ -26,8 +26,8 @@ STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.layouts", "study.models
 
 COMMAND_LINES = (
     "analysis.__main__", "analysis.compact", "analysis.elsewhere", "analysis.export", "analysis.report",
-    "analysis.verdict", "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view", "study.progress",
-    "study.publish", "study.sweep", "launch.drivers",
+    "analysis.verdict", "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view",
+    "study.progress", "study.publish", "study.sweep", "launch.drivers",
 )  # fmt: skip
 HOMES = {
     "subprocess": ("launch",),
