@@ -46,7 +46,8 @@ def show_comparison(found: Comparison, where: Console) -> None:
     for text in found.warnings:
         _line(f"{_INDENT}warning: {text}", where)
     for table in (_groups(found.groups), _kernels(found.kernels), _measures(found.measures)):
-        where.print(table)
+        if table.row_count:
+            where.print(table)
 
 
 def _line(text: str, where: Console) -> None:

@@ -99,6 +99,15 @@ def test_kernels_that_differ_have_names_that_tell_them_apart() -> None:
     assert not [name for name, _ in rows if "std::array" in name or name.startswith("...")]
 
 
+def test_a_table_of_nothing_is_not_shown() -> None:
+    off, on = (
+        iterations.find(extract.read(traces.steady(f"vllm_{mode}_tp1"))) for mode in ("compiled", "whole-graphs")
+    )
+    shown = _shown(lambda where: terminal.show_comparison(compare.compare(off, on), where))
+    assert "iteration_median_us" in shown
+    assert "kernels that differ" not in shown and "by group" not in shown
+
+
 @pytest.mark.parametrize(("columns", "width"), [("40", 80), ("200", 200)])
 def test_a_narrow_terminal_breaks_lines_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, columns: str, width: int
