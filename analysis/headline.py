@@ -47,12 +47,21 @@ def per_configuration(windows: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Graphs off beside graphs on, a row for each of PAIR_KEYS. Returns PAIR_COLUMNS; NaN where one half is missing.
+    """What `gains` gives, with its doubts. Returns PAIR_COLUMNS; NaN where one half is missing.
+
+    labels: study, engine, model, batch, tp, graphs, proof, reason (proof is proven, contradicted or insufficient), one
+    row a trace; they decide caution and contradiction.
+    """
+    rows = [row | _doubts(row, windows, labels) for row in gains(windows).to_dict("records")]
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+
+
+def gains(windows: pd.DataFrame) -> pd.DataFrame:
+    """Graphs off beside graphs on, a row for each of PAIR_KEYS: for each half per_configuration, and the gain.
 
     gain_ratio is off / on: over pairs of starts of the same repeat the median and its bootstrap interval; where there
     are not two such pairs the ratio of both times, its interval the extremes of theirs divided, wide for it.
-    windows: untraced windows with study and made_by. labels: study, engine, model, batch, tp, graphs, proof, reason
-    (proof is proven, contradicted or insufficient), one row a trace; they decide caution and contradiction.
+    windows: untraced windows with study and made_by.
     """
     configurations = per_configuration(windows)
     halves = []
@@ -68,8 +77,7 @@ def pairs(windows: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
     table["gain_high_ratio"] = table["off_high_ms"] / table["on_low_ms"]
     rows = [row | _paired(row, windows) for row in table.to_dict("records")]
-    rows = [row | _doubts(row, windows, labels) for row in rows]
-    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS[: PAIR_COLUMNS.index("interval_over")]))
 
 
 def _of_row(row: dict[Any, Any], windows: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis import capacity, cost, extract, iterations, load_verdict, predict, questions, served
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
-from analysis.headline import per_configuration
+from analysis.headline import gains
 from analysis.load_verdict import OFF, ON, UNDECIDED
 from analysis.pairs import variant
 from analysis.recordings import VARIANT, Study, open_study
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def verdicts(study: Study) -> dict[str, Any]:
     """What lines() puts in words, ready for JSON. Raises TraceError where nothing was measured or traced."""
     windows = study.windows.assign(study=study.folder.name, made_by="")
-    times = per_configuration(windows).set_index([*_KEYS, "batch", "graphs"])
+    gained = gains(windows)
     keys = sorted({key for table in (study.windows, study.traces, study.served) for key in _keys_of(table)})
     if not keys:
         raise TraceError(
@@ -52,7 +52,7 @@ def verdicts(study: Study) -> dict[str, Any]:
             "another folder"
         )
     name = study.folder.name
-    tables = times, served.beside(served.points(study, name)), capacity.table(study, name)
+    tables = gained, served.beside(served.points(study, name)), capacity.table(study, name)
     return {"folder": name, "configurations": [_configuration(study, key, *tables) for key in keys]}
 
 
@@ -61,12 +61,10 @@ def _keys_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
 
 
 def _configuration(
-    study: Study, key: tuple[Any, ...], times: pd.DataFrame, loads: pd.DataFrame, told: pd.DataFrame
+    study: Study, key: tuple[Any, ...], gained: pd.DataFrame, loads: pd.DataFrame, told: pd.DataFrame
 ) -> dict[str, Any]:
-    levels = [times.index.get_level_values(name) for name in _KEYS]
-    mine = times[[own == key for own in zip(*levels, strict=True)]]
-    batches = sorted({int(batch) for batch in mine.index.get_level_values("batch")})
-    measured = [row for batch in batches if (row := _measured(mine, key, batch)) is not None]
+    whole = _of(gained, key).dropna(subset=["gain_ratio"]).sort_values("batch")
+    measured = [_measured(row) for row in whole.to_dict("records")]
     traces, mine_served = (_of(table, key) for table in (study.traces, loads))
     foretold = _foretold(traces, {row["batch"] for row in measured})
     paid = cost.find(_of(told, key), measured)
@@ -91,23 +89,15 @@ def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
     return table[(table[_KEYS] == pd.Series(dict(zip(_KEYS, key, strict=True)))).all(axis=1)]
 
 
-def _measured(mine: pd.DataFrame, key: tuple[Any, ...], batch: int) -> dict[str, Any] | None:
-    """One batch that was measured with graphs off and on; the interval divides the extremes of both, and is wide."""
-    halves = [(*key, batch, graphs) for graphs in ("off", "on")]
-    if not all(half in mine.index for half in halves):
-        return None
-    off, on = (mine.loc[half] for half in halves)
-    gain = Estimate(
-        value=float(off["tpot_ms"] / on["tpot_ms"]),
-        low=float(off["low_ms"] / on["high_ms"]),
-        high=float(off["high_ms"] / on["low_ms"]),
-    )
+def _measured(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """One batch that was measured with graphs off and on; the gain and its interval are those of headline.gains."""
+    gain = Estimate(value=row["gain_ratio"], low=row["gain_low_ratio"], high=row["gain_high_ratio"])
     return {
-        "batch": batch,
-        "measured_off_ms": float(off["tpot_ms"]),
-        "measured_on_ms": float(on["tpot_ms"]),
+        "batch": int(row["batch"]),
+        "measured_off_ms": float(row["off_tpot_ms"]),
+        "measured_on_ms": float(row["on_tpot_ms"]),
         "measured_gain": gain.to_json(),
-        "starts": int(min(off["starts_count"], on["starts_count"])),
+        "starts": int(min(row["off_starts_count"], row["on_starts_count"])),
         "verdict": _says(gain),
     }
 

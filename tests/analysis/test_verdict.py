@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis import verdict
+from analysis import headline, verdict
 from analysis.recordings import open_study
 from tests.analysis import studies
 from tests.analysis.test_served import folder
@@ -148,3 +148,14 @@ def test_the_recorded_2x2_says_on_at_every_batch(root: Path) -> None:
         assert (one["verdict"], one["capture_sizes"]) == ("turn on", [1, 8, 32, 128])
         assert one["cost"]["capture_s"] == 1.0
         assert one["cost"]["pays_after_steps"] < 200
+
+
+def test_the_gain_is_the_one_that_the_report_gives(tmp_path: Path) -> None:
+    folder = study(tmp_path, [8.0, 15.0, 10.0], [4.0, 5.0, 4.0])
+    opened = open_study(folder)
+    [row] = headline.gains(opened.windows.assign(study="here", made_by="")).to_dict("records")
+    [measured] = found(folder)["by_batch"]
+    assert list(measured["measured_gain"].values()) == [
+        row[f"gain_{end}"] for end in ("ratio", "low_ratio", "high_ratio")
+    ]
+    assert row["gain_ratio"] == 2.5
