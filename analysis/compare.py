@@ -236,10 +236,14 @@ def _by_group(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measures(off: Mapping[str, Any], on: Mapping[str, Any]) -> pd.DataFrame:
-    """Quantities of both sides, in the unit that the name ends in: quantity, off, on, saved."""
+    """Quantities of both sides, in the unit that the name ends in: quantity, off, on, saved.
+
+    Of a side that is unfit no part of the iteration was saved or lost.
+    """
     sides = [_quantities(summary) for summary in (off, on)]
-    rows = pd.DataFrame({"off": sides[0], "on": sides[1]}, dtype="float64")
-    return rows.assign(saved=rows["off"] - rows["on"]).rename_axis("quantity").reset_index()
+    rows = pd.DataFrame({"off": sides[0], "on": sides[1]}, dtype="float64").rename_axis("quantity").reset_index()
+    parts = rows["quantity"].str.startswith("path_") | (rows["quantity"] == "useful_us")
+    return rows.assign(saved=(rows["off"] - rows["on"]).mask(parts & bool(voided(off, on))))
 
 
 def _quantities(summary: Mapping[str, Any]) -> dict[str, float]:

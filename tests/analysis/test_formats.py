@@ -85,6 +85,15 @@ def test_graphs_recorded_whole_are_unseen_in_versions_without_a_table_for_them(t
     assert (activity.calls["kind"] == "graph").sum() == 1
 
 
+@pytest.mark.parametrize("version", OLD)
+def test_a_trace_of_graphs_that_such_a_version_recorded_is_on_by_their_calls_and_unfit(
+    tmp_path: Path, version: str
+) -> None:
+    summary = summarise(layouts.write(traces.unseen(), version, tmp_path / "trace.sqlite"))
+    assert (summary["graphs"], summary["ranks"][0]["graph_launches_range"]) == ("on", [1, 1])
+    assert (summary["ranks"][0]["idle_ms"], summary["fitness"]["fit"]) == (None, False)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_tables_and_columns_that_a_later_version_may_add_are_passed_over(tmp_path: Path, version: str) -> None:
     path = layouts.write(traces.decode(), version, tmp_path / "trace.sqlite")
