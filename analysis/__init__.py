@@ -2,10 +2,11 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.frames import Frames
+    from analysis.notebook import Study as Study
 
 
 def read(path: Path | str, name: str | None = None) -> "Frames":
@@ -13,3 +14,9 @@ def read(path: Path | str, name: str | None = None) -> "Frames":
     # Loaded when asked for, so that parts of the package that need no tables do not load pandas for them.
     frames: Frames = import_module("analysis.frames").read(path, name)
     return frames
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Study":
+        return import_module("analysis.notebook").Study
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Every table of the analysis, column by column, with units; `conform` holds them at the boundary."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,7 +9,10 @@ import pandas as pd
 from analysis.errors import TraceError
 
 KINDS = ("kernel", "copy", "set", "graph")
-UNITS = {"ns": "ns", "us": "us", "ms": "ms", "ratio": "ratio", "launches": "launches"}
+UNITS = {
+    "ns": "ns", "us": "us", "ms": "ms", "tok_s": "tokens/s", "s": "s", "ratio": "ratio", "launches": "launches",
+    "qps": "requests/s", "gib": "GiB", "w": "W",
+}  # fmt: skip
 CALL_KINDS = ("launch", "graph", "copy", "set", "wait", "other")
 CAUSES = ("launch", "dependency", "graph", "overlap", "unknown", "none")
 
@@ -23,8 +27,9 @@ class Column:
 
     @property
     def unit(self) -> str:
-        """What the name ends in, an iteration aside, as a unit; empty for a number of things, an id or a text."""
-        return UNITS.get(self.name.removesuffix("_per_iteration").rpartition("_")[2], "")
+        """What the name ends in, an iteration or percentile aside, as a unit; empty for a count, an id or a text."""
+        words = "_" + re.sub(r"_per_iteration$|_p\d+$", "", self.name)
+        return next((unit for ending, unit in UNITS.items() if words.endswith(f"_{ending}")), "")
 
 
 def one_of(values: Iterable[str]) -> str:

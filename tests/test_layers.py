@@ -33,7 +33,9 @@ HOMES = {
     "subprocess": ("launch",),
     # A trace file is read in one place, in layers: the file, the packed columns, the meaning.
     "sqlite3": ("analysis.extract", "analysis.store", "analysis.columns", "analysis.compact"),
-    "matplotlib": ("analysis.plots", "analysis.figures", "analysis.launch_map", "analysis.report"),
+    "matplotlib": (
+        "analysis.plots", "analysis.figures", "analysis.launch_map", "analysis.notebook", "analysis.report",
+    ),
     "perfetto": ("analysis.perfetto_file",),
     "argparse": COMMAND_LINES,
     "print": COMMAND_LINES,
