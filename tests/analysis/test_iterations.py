@@ -180,12 +180,12 @@ def test_a_rank_that_was_recorded_longer_is_cut_to_the_others(tmp_path: Path) ->
 
 @pytest.mark.parametrize("early", [0, 1], ids=["rank 0 first", "rank 1 first"])
 def test_a_rank_that_was_recorded_from_a_step_earlier_is_aligned_by_time(tmp_path: Path, early: int) -> None:
-    trace = traces.decode(ranks=2, steps=10, prefill=False)
-    for before in (100, 200):
+    trace = traces.decode(ranks=2, steps=10, step_ns=120, prefill=False)
+    for before in (120, 240):
         traces.step(trace, 1000 - before, False, {"pid": 101 + early, "device": early}, meets=True)
     found = _find(trace, tmp_path)
     assert _windows(found, rank=0) == _windows(found, rank=1)
-    assert _windows(found)[0] == [5, 1490, 1590]
+    assert _windows(found)[0] == [5, 1570, 1690]
 
 
 def test_the_anchor_is_what_all_ranks_ran_equally_often_whatever_the_bubble_after_it(tmp_path: Path) -> None:
