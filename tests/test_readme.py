@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import breakeven, predict, published, report
+from analysis.estimates import Estimate
+from analysis.pairs import recorded
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 PROBE = " *"
@@ -34,6 +36,43 @@ def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathe
     compiled, eager = (f"{off[corner]} and {on[corner]} ms" for corner in ("on", "off"))
     said = f"graphs off and on take {compiled} compiled, {eager} not compiled"
     assert said in " ".join((root / "README.md").read_text().split())
+
+
+def test_the_reason_is_what_the_recordings_foretell(root: Path, gathered: report.Gathered) -> None:
+    folders = sorted((root / "data" / "recordings").glob("*/"))
+    pairs = [pair for folder in folders for pair in recorded(folder)[0]]
+    model = predict.recorded()
+    rows = {(row["engine"], row["tp"], row["gpu"], row["study"][:6]): row for row in breakeven.rows(pairs, model)}
+    said = " ".join((root / "README.md").read_text().split())
+    hosts_us = [row["measured_launch_us"] for row in rows.values()]
+    assert f"take {min(hosts_us):.0f} to {max(hosts_us):.0f} us" in said
+    h200, rtx4090, a800 = (
+        {tp: Estimate(**rows["vllm", tp, gpu, "h200x4"]["predicted_breakeven_us"]) for tp in (1, 2, 4)}
+        for gpu in ("h200", "rtx4090", "a800")
+    )
+    gains = [gathered.pairs.query(_VLLM.format(tp))["gain_ratio"].iloc[0] for tp in (1, 2, 4)]
+    assert f"H200: {h200[1].value:.0f}, {h200[2].value:.1f} and {h200[4].value:.1f} us" in said
+    assert max(estimate.high for estimate in h200.values()) < min(hosts_us)
+    assert "gain {:.1f}, {:.1f} and {:.1f} times".format(*gains) in said
+    assert f"RTX 4090, TP1: {_whole(rtx4090[1])} us" in said and max(hosts_us[:1]) < rtx4090[1].low
+    assert f"TP2 and 4: {_whole(rtx4090[2])} and {_whole(rtx4090[4])} us" in said
+    assert f"A800, TP1: {_whole(a800[1])} us" in said
+    judged = {row["id"]: row for row in published.figures(pairs, model)}
+    off, on = (Estimate(**judged["r1"]["predicted"][f"graphs_{half}_ms"]) for half in ("off", "on"))
+    assert judged["r1"]["verdict"] == "consistent" and judged["r3"]["verdict"] == "not explained"
+    assert f"off {_tenths(off)}, on {_tenths(on)} ms" in said
+    assert f"PREDICTED as {_tenths(Estimate(**judged['r3']['predicted']['graphs_off_ms']))} ms" in said
+
+
+_VLLM = 'engine == "vllm" and tp == {} and batch == 1 and study == "h200x4-2026-11-21"'
+
+
+def _whole(estimate: Estimate) -> str:
+    return f"{estimate.value:.0f} [{estimate.low:.0f}, {estimate.high:.0f}]"
+
+
+def _tenths(estimate: Estimate) -> str:
+    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
 
 
 def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
