@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from perfetto.common.query_result_iterator import QueryResultIterator
 from perfetto.trace_processor.platform import PlatformDelegate
 from perfetto.trace_processor.protos import ProtoFactory
 
 _RUNNER = Path(__file__).with_suffix(".mjs")
-_PROTOS = ProtoFactory(PlatformDelegate())
+_POOL = ProtoFactory(PlatformDelegate()).descriptor_pool
+_Rpc, _RpcStream = (
+    GetMessageClass(_POOL.FindMessageTypeByName(f"perfetto.protos.{name}"))
+    for name in ("TraceProcessorRpc", "TraceProcessorRpcStream")
+)
 
 
 def ask(trace: bytes, *queries: str) -> list[list[dict[str, Any]]]:
@@ -29,7 +34,7 @@ def ask(trace: bytes, *queries: str) -> list[list[dict[str, Any]]]:
             pytest.fail(absent)
         pytest.skip(absent)
     done = subprocess.run([node, _RUNNER, _bundle()], input=_requests(trace, queries), capture_output=True, check=True)
-    replies = _PROTOS.TraceProcessorRpcStream.FromString(done.stdout).msg
+    replies = _RpcStream.FromString(done.stdout).msg
     loaded = [reply.append_result.error for reply in replies if reply.HasField("append_result")]
     assert loaded == [""], loaded
     results = [reply.query_result for reply in replies if reply.HasField("query_result")]
@@ -44,11 +49,11 @@ def _bundle() -> Path:
 
 
 def _requests(trace: bytes, queries: tuple[str, ...]) -> bytes:
-    stream, rpc = _PROTOS.TraceProcessorRpcStream(), _PROTOS.TraceProcessorRpc
-    stream.msg.add(request=rpc.TPM_APPEND_TRACE_DATA, append_trace_data=trace)
-    stream.msg.add(request=rpc.TPM_FINALIZE_TRACE_DATA)
+    stream = _RpcStream()
+    stream.msg.add(request=_Rpc.TPM_APPEND_TRACE_DATA, append_trace_data=trace)
+    stream.msg.add(request=_Rpc.TPM_FINALIZE_TRACE_DATA)
     for query in queries:
-        stream.msg.add(request=rpc.TPM_QUERY_STREAMING, query_args={"sql_query": query})
+        stream.msg.add(request=_Rpc.TPM_QUERY_STREAMING, query_args={"sql_query": query})
     for number, message in enumerate(stream.msg, 1):
         message.seq = number
     content: bytes = stream.SerializeToString()

@@ -1,6 +1,7 @@
 """A study in a notebook: the documented one runs, tables are as declared, figures show themselves."""
 
 import html
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from analysis import Study, report
 from analysis.errors import TraceError
 from analysis.notebook import Picture
 from analysis.study_tables import TABLES
-from tests.analysis.studies import write_case, write_study
+from tests.analysis.studies import change_record, write_case, write_study
 
 RECORDING = "data/recordings/h200x8-2026-11-20"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -172,3 +173,27 @@ def test_the_package_loads_pandas_when_it_is_needed_and_pyplot_never() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=Path(__file__).parents[2])
     with pytest.raises(AttributeError, match="no attribute 'Studies'"):
         _ = analysis.Studies  # type: ignore[attr-defined]
+
+
+def test_loads_that_were_served_are_a_table_as_declared(tmp_path: Path) -> None:
+    for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
+        case = write_case(tmp_path, graphs=graphs)
+        (case / "requests.jsonl").write_text("".join(json.dumps(_request(n, gap_us)) + "\n" for n in range(3)))
+        record = json.loads((case / "case.json").read_text())
+        asked = {**record["asked"], "serving": {"rates": [4.0]}}
+        change_record(case, {"asked": asked, "files": {**record["files"], "requests": "requests.jsonl"}})
+    found = Study.open(write_study(tmp_path)).served
+    assert found["tpot_ratio"].tolist() == [pytest.approx(2)]
+    assert (found["off_starts_count"].tolist(), found["rate"].tolist()) == ([1], [4.0])
+    assert found.dtypes.astype(str)[["engine", "tp", "on_ttft_ms_p50"]].tolist() == ["string", "int64", "float64"]
+
+
+def _request(number: int, gap_us: int) -> dict[str, Any]:
+    """Answered with a token after 20 ms and four more, so long apart."""
+    sent_s = 0.25 * number
+    return {
+        "load": 0, "rate": 4.0, "concurrency": None, "request": number, "prompt_tokens": 8, "output_tokens_asked": 5,
+        "output_tokens": 5, "scheduled_s": sent_s, "sent_s": sent_s, "first_s": sent_s + 0.02,
+        "last_s": sent_s + 0.02 + 4 * gap_us / 1e6, "ended_s": sent_s + 0.021 + 4 * gap_us / 1e6,
+        "chunk_us": [20_000, *[gap_us] * 4], "chunk_tokens": None, "status": "ok", "error": None,
+    }  # fmt: skip
