@@ -172,5 +172,6 @@ def _only(frame: pd.DataFrame, keys: tuple[str, ...], which: dict[str, Any]) -> 
     told = [str(about["model"]), f"batch {about['batch']}"]
     if about.get("compile") != "engine":
         told.append(f"compile {about['compile']}")
-    told += [str(about[key]) for key in ("split", "tracing") if about.get(key)]
+    told += [str(about["split"])] if about.get("split") else []
+    told += [f"{about['tracing']} tracing"] if about.get("tracing") else []
     return mine, ", ".join([*told, *([] if about.get("settings") == "pinned" else [str(about["settings"])])])

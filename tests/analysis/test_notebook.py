@@ -111,7 +111,8 @@ def test_a_figure_shows_itself_with_its_title_for_those_who_cannot_see_it(study:
         r'<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)" style="[^"]+">', shown._repr_html_()
     )
     assert drawn is not None
-    assert drawn.group(1).startswith("llama3-8b, batch 1")
+    what = "llama3-8b, batch 1" if figure == "iteration_time" else "llama3-8b, batch 1, node tracing"
+    assert drawn.group(1).startswith(f"{what}: ")
     assert len(shown.table) > 0
     assert repr(shown).startswith(f"Picture of {shown.title}")
 
