@@ -34,7 +34,11 @@ HOMES = {
     # A trace file is read in one place, in layers: the file, the packed columns, the meaning.
     "sqlite3": ("analysis.extract", "analysis.store", "analysis.columns", "analysis.compact"),
     "matplotlib": (
-        "analysis.plots", "analysis.figures", "analysis.launch_map", "analysis.notebook", "analysis.report",
+        "analysis.plots",
+        "analysis.figures",
+        "analysis.launch_map",
+        "analysis.notebook",
+        "analysis.report",
     ),
     "perfetto": ("analysis.perfetto_file",),
     "argparse": COMMAND_LINES,
