@@ -55,15 +55,20 @@ def _of_case(record: Mapping[str, Any], row: Mapping[Any, Any]) -> dict[str, Any
 
 def _halves(group: pd.DataFrame) -> dict[str, Any]:
     off, on = (group[group["graphs"] == graphs] for graphs in ("off", "on"))
-    off_tokens, on_tokens = (pd.to_numeric(half["kv_tokens"]).median() for half in (off, on))
+    off_tokens, on_tokens = (_median(half["kv_tokens"]) for half in (off, on))
     return {
         "off_kv_tokens": off_tokens,
         "on_kv_tokens": on_tokens,
         "kv_ratio": on_tokens / off_tokens,
-        "capture_s": pd.to_numeric(on["capture_s"]).median(),
-        "graph_gib": pd.to_numeric(on["graph_gib"]).median(),
-        "off_ready_s": pd.to_numeric(off["ready_s"]).median(),
-        "on_ready_s": pd.to_numeric(on["ready_s"]).median(),
+        "capture_s": _median(on["capture_s"]),
+        "graph_gib": _median(on["graph_gib"]),
+        "off_ready_s": _median(off["ready_s"]),
+        "on_ready_s": _median(on["ready_s"]),
         "off_starts_count": len(off),
         "on_starts_count": len(on),
     }
+
+
+def _median(values: pd.Series[Any]) -> float:
+    told = pd.to_numeric(values).dropna()
+    return float(told.median()) if len(told) else float("nan")
