@@ -5,18 +5,21 @@ ADBC driver writes values into Arrow columns in C and lets other threads run mea
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import adbc_driver_sqlite.dbapi as adbc
 import numpy as np
 import numpy.typing as npt
 import pyarrow
+from adbc_driver_manager.dbapi import Connection, Cursor
 
 from analysis.errors import TraceError
 from analysis.threads import THREADS_MOST, side_by_side
 
+Handle = TypeVar("Handle", Connection, Cursor)
 Ints = npt.NDArray[np.int64]
 ERRORS: tuple[type[Exception], ...] = (adbc.Error, OSError)
 """What a damaged file raises."""
@@ -102,7 +105,7 @@ def _ranges(selects: Sequence[Select], most: Sequence[int]) -> Iterator[_Range]:
 def _fill(path: Path, table: str, query: str, columns: list[Ints]) -> int:
     """Write the rows of a query to the begin of the columns, and return how many there are."""
     done = 0
-    with adbc.connect(uri(path)) as connection, connection.cursor() as cursor:
+    with _closed_anyway(adbc.connect(uri(path))) as connection, _closed_anyway(connection.cursor()) as cursor:
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _BATCH_ROWS})
         cursor.execute(query)
         try:
@@ -115,6 +118,21 @@ def _fill(path: Path, table: str, query: str, columns: list[Ints]) -> int:
                 raise _no_integer(table, str(error).rpartition(" ")[2]) from error
             raise
     return done
+
+
+@contextmanager
+def _closed_anyway(handle: Handle) -> Iterator[Handle]:
+    """Close a connection or a cursor at the end, also where that fails: of a damaged file it does.
+
+    What was not closed tries again when it is collected, and then complains where nobody asked.
+    """
+    try:
+        yield handle
+    finally:
+        try:
+            handle.close()
+        except (adbc.Error, RuntimeError):
+            handle._closed = True
 
 
 def _write(column: Ints, values: Ints) -> None:

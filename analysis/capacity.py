@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.recordings import VARIANT, Study
+from analysis.stats import median_told
 
 KEYS = ["study", "made_by", "engine", "model", "tp", *VARIANT, "captured"]
 COLUMNS = (
@@ -55,20 +56,15 @@ def _of_case(record: Mapping[str, Any], row: Mapping[Any, Any]) -> dict[str, Any
 
 def _halves(group: pd.DataFrame) -> dict[str, Any]:
     off, on = (group[group["graphs"] == graphs] for graphs in ("off", "on"))
-    off_tokens, on_tokens = (_median(half["kv_tokens"]) for half in (off, on))
+    off_tokens, on_tokens = (median_told(half["kv_tokens"]) for half in (off, on))
     return {
         "off_kv_tokens": off_tokens,
         "on_kv_tokens": on_tokens,
         "kv_ratio": on_tokens / off_tokens,
-        "capture_s": _median(on["capture_s"]),
-        "graph_gib": _median(on["graph_gib"]),
-        "off_ready_s": _median(off["ready_s"]),
-        "on_ready_s": _median(on["ready_s"]),
+        "capture_s": median_told(on["capture_s"]),
+        "graph_gib": median_told(on["graph_gib"]),
+        "off_ready_s": median_told(off["ready_s"]),
+        "on_ready_s": median_told(on["ready_s"]),
         "off_starts_count": len(off),
         "on_starts_count": len(on),
     }
-
-
-def _median(values: pd.Series[Any]) -> float:
-    told = pd.to_numeric(values).dropna()
-    return float(told.median()) if len(told) else float("nan")

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis import serving
 from analysis.figures import engine_title, layout_title
 from analysis.recordings import VARIANT, Study
-from analysis.stats import paired_ratio
+from analysis.stats import median_told, paired_ratio
 
 KEYS = ["study", "made_by", "engine", "model", "tp", *VARIANT, "rate", "concurrency"]
 FIGURES = ("qps", "output_tok_s", "ttft_ms_p50", "ttft_ms_p99", "tpot_ms_p50", "itl_ms_p99", "goodput_qps")
@@ -61,7 +61,7 @@ def _halves(group: pd.DataFrame) -> dict[str, Any]:
     cautions = []
     for graphs in ("off", "on"):
         half = group[group["graphs"] == graphs]
-        row |= {f"{graphs}_{figure}": half[figure].median() for figure in FIGURES}
+        row |= {f"{graphs}_{figure}": median_told(half[figure]) for figure in FIGURES}
         row[f"{graphs}_starts_count"] = len(half)
         if (half["saturated"] == True).any():  # noqa: E712  (missing is neither)
             cautions.append(f"graphs {graphs}: saturated")

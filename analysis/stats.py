@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,12 @@ def _coverage(count: int, depth: int) -> float:
     if 2 * depth >= count:
         return 0.0
     return 1 - 2 * sum(comb(count, k) for k in range(depth + 1)) / float(2**count)
+
+
+def median_told(values: pd.Series[Any]) -> float:
+    """The median of what is there; NaN where nothing is."""
+    told = pd.to_numeric(values).dropna()
+    return float(told.median()) if len(told) else float("nan")
 
 
 def paired_ratio(over: pd.Series, under: pd.Series) -> tuple[float, float, float]:
