@@ -29,12 +29,16 @@ def expect_times(what: str, starts_ns: Ints, ends_ns: Ints) -> None:
     """Nothing ends before it begins, which is how a time that is NULL reads, too; and all lies within one capture."""
     backwards = int(np.count_nonzero(ends_ns < starts_ns))
     if backwards:
-        found = f"{backwards} of {len(ends_ns)} {what} end before they begin, or one of the two is absent"
+        first = int(starts_ns[int(np.argmax(ends_ns < starts_ns))])
+        found = (
+            f"{backwards} of {len(ends_ns)} {what} end before they begin, or one of the two is absent (the first of "
+            f"them begins at {first} ns)"
+        )
     elif len(ends_ns) and int(ends_ns.max()) - int(starts_ns.min()) > _LONGEST_NS:
         found = f"more than a week lies between the first and the last of the {what}"
     else:
         return
-    raise TraceError(f"{found}; expected the times of one capture; {DAMAGED}")
+    raise TraceError(f"{found}; expected the times of one capture; {DAMAGED}, and if it stays so record again")
 
 
 def expect_names(ids: Ints, named: Container[int]) -> None:
