@@ -240,6 +240,29 @@ def test_real_collectives_of_unknown_names_are_unfit_and_named(tmp_path: Path) -
     assert "void vllm::fused_peer<__nv_bfloat16, (int)4>" in check.found
 
 
+@pytest.mark.parametrize(("engine", "tp", "known"), [("vllm", 4, "cross_device_reduce"), ("sglang", 2, "all_reduce")])
+def test_a_real_all_reduce_of_an_unknown_name_beside_a_known_all_gather_is_unfit(
+    engine: str, tp: int, known: str
+) -> None:
+    activity = extract.read(recorded(engine, tp, "on"))
+    rows = activity.signatures
+    renamed = rows["name"].str.replace(known, "fused_peer")
+    trace = iterations.find(replace(activity, signatures=rows.assign(name=renamed)))
+    (check,) = fitness.check(trace).unfit
+    assert check.name == "ranks work together"
+    assert check.found.startswith("1 collectives of a known name beside 65 norms an iteration")
+    # Two ranks of a graph begin almost together, so that ending together says nothing.
+    assert ("void vllm::fused_peer" in check.found) is (tp == 4)
+    assert "AllGather" not in check.found
+
+
+@pytest.mark.parametrize(("norms", "fit"), [(4, True), (5, False)])
+def test_ranks_that_meet_less_than_once_in_four_norms_are_unfit(tmp_path: Path, norms: int, fit: bool) -> None:
+    many = tuple(("rms_norm", 71 + 2 * number, 72 + 2 * number) for number in range(norms))
+    trace = _capture(parts=(*PARTS[:2], *many, PARTS[3]))
+    assert _check(trace, tmp_path).fit is fit
+
+
 def test_one_rank_need_not_meet_others(tmp_path: Path) -> None:
     found = _check(_capture(ranks=1, parts=(PARTS[0], *PARTS[2:])), tmp_path)
     assert found.fit
