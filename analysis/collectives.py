@@ -54,6 +54,8 @@ _KINDS = (
     ("send-receive", re.compile(r"^nccl\w*Kernel\w*_SendRecv")),
     ("collective", re.compile(r"^nccl\w*Kernel")),
 )
+# What torch.compile computes around a collective is named after it; the collective itself is a kernel of its own.
+_FUSED = re.compile(r"^triton_(poi|red|per|tem|foreach|mm)_")
 # The all-to-all of mixtures of experts has names that mean it in this namespace alone.
 _EXPERTS = re.compile(r"^deep_ep::\w+::(dispatch|combine)$")
 _UNNAMED = re.compile(r"<unnamed>::|\(anonymous namespace\)::|\{anonymous\}::")
@@ -92,6 +94,8 @@ def kind(name: str) -> str:
     if _EXPERTS.search(function):
         return "all-to-all"
     own = function.rpartition("::")[2]
+    if _FUSED.search(own):
+        return ""
     return next((found for found, pattern in _KINDS if pattern.search(own)), "")
 
 

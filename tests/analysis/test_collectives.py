@@ -82,6 +82,8 @@ def _waits(trace: Trace) -> pd.DataFrame:
         ("void at::native::vectorized_gather_kernel<(int)16, long>(char *)", ""),
         ("void fused_kernel<AllReduceLike>(all_gather::Params)", ""),
         ("_gather_block_tables_kernel", ""),
+        ("triton_poi_fused_all_reduce_0", ""),
+        ("triton_poi_fused_all_to_all_single_clone_permute_view_0", ""),
         ("", ""),
     ],
 )  # fmt: skip
