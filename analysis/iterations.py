@@ -259,7 +259,7 @@ def _steady(
 def _nothing_kept(kinds: pd.DataFrame, why: "npt.NDArray[np.object_]", activity: Activity) -> str:
     """What the capture holds in place of steady decode iterations, and what to record."""
     seen = ", ".join(f"{n} {kind}" for kind in steps.KINDS if (n := int((kinds["kind"] == kind).sum())))
-    what = f"{activity.path}: no steady decode iterations: of {len(kinds)} stretches that return ({seen}) none is kept"
+    what = f"{activity.path}: no steady decode iterations: of {len(kinds)} steps ({seen}) none is kept"
     if not (kinds["kind"] == "decode").any():
         told = (
             "" if (kinds["kind"] == "prefill").any() else "; kernels for norms and for sampling tell how many rows ran"

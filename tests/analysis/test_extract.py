@@ -301,9 +301,7 @@ def test_a_kernel_table_of_another_program_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("side", "value", "reason"),
     [
-        pytest.param(
-            "end", 1_000, r"1 of .* end before they begin.*begins at \d+ ns.*record again", id="ends before it begins"
-        ),
+        pytest.param("end", 1_000, r"1 of .* end before they begin.*begins at \d+ ns", id="ends before it begins"),
         pytest.param("end", None, "1 of .* end before they begin, or one of the two is absent", id="no end"),
         pytest.param("start", None, "1 of .* end before they begin, or one of the two is absent", id="no begin"),
         pytest.param("end", 2**63 - 1, "more than a week lies between", id="ends in 292 years"),

@@ -304,7 +304,7 @@ def test_one_steady_iteration_is_enough_and_none_is_not(tmp_path: Path) -> None:
 
 def test_prefill_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        TraceError, match=r"of 11 stretches that return \(11 prefill\) none is kept.*none decodes only.*record at least"
+        TraceError, match=r"of 11 steps \(11 prefill\) none is kept.*none decodes only.*record at least"
     ):
         find(serve([prefill(100)] * 12), tmp_path)
 
