@@ -17,7 +17,7 @@ RECORDED = [("sglang", 2, "off"), ("sglang", 8, "on"), ("vllm", 8, "off"), ("vll
 HEADINGS = (
     "rank  GPU  median     p10     p90    busy  useful    wait    idle  idle %",
     "rank  ops  launches  graphs  overlap %  gap p50    p90    p99  last %",
-    "rank  launches  others  waits  framework  t_launch  lead  graph lead  queued",
+    "rank  launches  others*  waits  framework  t_launch  lead  graph lead  queued",
 )
 
 
@@ -63,6 +63,12 @@ def test_every_figure_of_a_rank_stands_below_its_heading(key: tuple[str, int, st
         us = [*rank["host_us"].values(), rank["t_launch_us"], rank["lead_us"], rank["graph_lead_us"]]
         told = ["-" if value is None else f"{value:.{1 if abs(value) < 1000 else 0}f}" for value in us]
         assert lines[host + number] == [str(number), *told, f"{rank['queue_median_launches']:g}"]
+
+
+def test_below_the_calls_of_the_host_stands_which_of_them_count_elsewhere() -> None:
+    shown = _shown(lambda where: terminal.show([_summary("vllm", 8, "off")], where)).splitlines()
+    assert [line.strip() for line in shown if line.startswith("* ")] == [shown[-1].strip()]
+    assert shown[-1].startswith("* other CUDA calls but those that only ask")
 
 
 def test_numbers_of_a_slow_engine_fit_too() -> None:
