@@ -85,7 +85,7 @@ _FOOTNOTE = "* other CUDA calls but those that only ask, which count as framewor
 _Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
 # Of each table of ranks the headings, with the key of the summary and how it is written.
 _RANKS: Mapping[str, _Columns] = {
-    "GPU, ms of an iteration": {
+    "GPU, ms of an iteration, medians": {
         "rank": ("rank", str),
         "GPU": ("device", lambda device: "?" if device < 0 else str(device)),
         "median": ("iter_ms.median", _ms),
@@ -95,7 +95,6 @@ _RANKS: Mapping[str, _Columns] = {
         "useful": ("useful_ms", _ms),
         "wait": ("wait_ms", _ms),
         "idle": ("idle_ms", _ms),
-        "idle %": ("idle_ratio", _percent),
     },
     "GPU, per iteration; gaps in us; last at collectives": {
         "rank": ("rank", str),

@@ -15,7 +15,7 @@ from tests import traces
 
 RECORDED = [("sglang", 2, "off"), ("sglang", 8, "on"), ("vllm", 8, "off"), ("vllm", 1, "on")]
 HEADINGS = (
-    "rank  GPU  median     p10     p90    busy  useful    wait    idle  idle %",
+    "rank  GPU  median     p10     p90    busy  useful    wait    idle",
     "rank  ops  launches  graphs  overlap %  gap p50    p90    p99  last %",
     "rank  launches  others*  waits  framework  t_launch  lead  graph lead  queued",
 )
@@ -54,8 +54,7 @@ def test_every_figure_of_a_rank_stands_below_its_heading(key: tuple[str, int, st
     for number, rank in enumerate(summary["ranks"]):
         middle = [f"{rank['iter_ms'][name]:.3f}" for name in ("median", "p10", "p90")]
         spent = [f"{rank[name]:.3f}" for name in ("busy_ms", "useful_ms", "wait_ms", "idle_ms")]
-        idle = f"{100 * rank['idle_ratio']:.1f}"
-        assert lines[gpu + number] == [str(number), str(rank["device"]), *middle, *spent, idle]
+        assert lines[gpu + number] == [str(number), str(rank["device"]), *middle, *spent]
         gaps = [f"{rank['gap_us'][name]:.2f}" for name in ("p50", "p90", "p99")]
         ran = [f"{rank[name]:g}" for name in ("operations", "launches", "graph_launches")]
         last = "-" if rank["straggler_ratio"] is None else f"{100 * rank['straggler_ratio']:.1f}"
