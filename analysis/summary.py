@@ -25,7 +25,8 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
 
     Times are medians over the steady iterations, in the unit that their name ends in; `gpus` has one name per rank;
     `graph_tracing` says how graphs were recorded (with "graph" the inside of a graph is unknown and counts as busy,
-    with "unseen" so is when it ran, and nothing is told of busy and idle time);
+    and operations, their gaps and overlaps are not told; with "unseen" so is when it ran, and nothing is told of busy
+    and idle time);
     `settling_iterations` is how many of the iterations came before the iteration time settled; `steps` says what the
     capture held, `stationarity` and `cross_check` whether the iteration time can be trusted. What analysis.account
     finds stands beside: `critical_path_us`, `launch_law`, `collectives`, `slow_sites`, and per rank what it did.
@@ -65,11 +66,11 @@ def summarise_trace(trace: Trace, name: str) -> dict[str, Any]:
 def gaps(source: Path | Trace) -> pd.DataFrame:
     """Every gap of the steady iterations: rank, iteration, gap_us; overlaps, which are negative, are left out.
 
-    None where graphs ran of which nothing was recorded.
+    None where graphs ran of which no node was recorded.
     """
     trace = source if isinstance(source, Trace) else iterations.find(extract.read(Path(source)))
     found = gap_us.gaps(trace)
-    known = (found["gap_us"] >= 0) & (trace.activity.graph_tracing != "unseen")
+    known = (found["gap_us"] >= 0) & (trace.activity.graph_tracing in ("node", "none"))
     return found[known].reset_index(drop=True)
 
 

@@ -225,7 +225,7 @@ def test_one_gpu_with_graphs_recorded_whole_gets_no_verdict_but_what_to_record(t
     assert {us for row in found.work.values() for us in row.values()} == {None}
     assert (len(found.kernels), len(found.groups)) == (0, 0)
     saved = found.measures.set_index("quantity")["saved"]
-    assert saved[["path_wall_us", "path_compute_us", "path_graph_gap_us", "useful_us"]].isna().all()
+    assert saved[["path_wall_us", "path_compute_us", "path_graph_gap_us", "useful_us", "operations"]].isna().all()
     assert saved["iteration_median_us"] > 0
     assert re.fullmatch(
         r"An iteration takes \d+ us with graphs off and \d+ us with graphs on \(traced\)\. No verdict on what the "

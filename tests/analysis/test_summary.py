@@ -109,6 +109,15 @@ def test_graphs_whose_calls_alone_were_recorded_are_on_and_nothing_is_told_of_bu
         assert rank["host_ms"] > 0
 
 
+def test_graphs_recorded_whole_tell_of_no_single_operation_but_of_busy_and_idle_time() -> None:
+    path = traces.steady("vllm_whole-graphs_tp1")
+    (rank,) = summarise(path)["ranks"]
+    assert {rank["operations"], rank["overlap_ratio"], *rank["gap_us"].values()} == {None}
+    assert rank["busy_ms"] > rank["idle_ms"] > 0
+    assert (rank["launches"], rank["graph_launches"]) == (26, 1)
+    assert gaps(path).empty
+
+
 def test_where_one_step_launched_no_graph_and_none_was_recorded_they_are_mixed(tmp_path: Path) -> None:
     trace = traces.unseen()
     launches = [row for row in trace.tables[traces.RUNTIME] if row["nameId"] == trace.text("cudaGraphLaunch_v10000")]
