@@ -31,7 +31,8 @@ def lines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield from _fitness(summary["fitness"])
     yield from _path(summary["critical_path_us"])
     yield from _collectives(summary)
-    yield _law(summary["launch_law"])
+    if summary["graph_tracing"] != "unseen":
+        yield _law(summary["launch_law"])
     yield from _sites(summary["slow_sites"])
 
 

@@ -85,7 +85,12 @@ def _wide(trace: Trace) -> pd.DataFrame:
 
 
 def _kernels(trace: Trace, matched: Matched) -> list[dict[str, Any]]:
-    """What each group of kernels takes in an iteration: group, per_iteration, us_per_iteration."""
+    """What each group of kernels takes in an iteration: group, per_iteration, us_per_iteration.
+
+    None where graphs ran of which nothing was recorded: what ran outside of them is not what an iteration runs.
+    """
+    if trace.activity.graph_tracing == "unseen":
+        return []
     found = kernels.by_group(kernels.table(trace, matched))
     return [
         {"group": str(group), "per_iteration": rounded(count), "us_per_iteration": rounded(us)}

@@ -224,7 +224,12 @@ def _engine(trace: Trace) -> str:
 def _graphs(trace: Trace) -> bool:
     """Whether every steady iteration launched a graph; raises TraceError where only some did, or nodes are unseen."""
     operations, calls = trace.operations, trace.activity.calls
-    if trace.activity.graph_tracing not in ("node", "none"):
+    if trace.activity.graph_tracing == "unseen":
+        raise TraceError(
+            "graphs were launched, but nothing that they ran was recorded; expected their nodes; "
+            "record with --cuda-graph-trace=node"
+        )
+    if trace.activity.graph_tracing == "graph":
         raise TraceError(
             "graphs were recorded whole, so what ran in them is not known; expected their nodes; "
             "record with --cuda-graph-trace=node"

@@ -100,7 +100,7 @@ def test_graphs_whose_calls_alone_were_recorded_are_on_and_nothing_is_told_of_bu
     assert (summary["graphs"], summary["graph_tracing"], summary["iterations"]) == ("on", "unseen", 18)
     assert [check["name"] for check in summary["fitness"]["checks"] if not check["passed"]] == ["graph nodes"]
     assert set(summary["critical_path_us"].values()) == {None}
-    assert [(group["per_iteration"], group["us_per_iteration"]) for group in summary["kernels"]] == [(2, None)]
+    assert summary["kernels"] == []
     assert summary["launch_law"]["operations"] == 0
     for rank in summary["ranks"]:
         assert {rank[name] for name in GPU_TIMES.split()} | set(rank["gap_us"].values()) == {None}

@@ -136,6 +136,11 @@ def test_graphs_recorded_whole_are_refused(tmp_path: Path) -> None:
         of(trace)
 
 
+def test_graphs_whose_calls_alone_were_recorded_are_refused_as_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"^graphs were launched, but nothing that they ran was recorded; "):
+        of(found(traces.unseen(), tmp_path))
+
+
 def test_collectives_that_do_not_match_are_refused(tmp_path: Path) -> None:
     trace = layered(ranks=2)
     extra = 2_000_000 * 12 + 1_500_000
