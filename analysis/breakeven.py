@@ -40,7 +40,7 @@ def _row(pair: Pair, place: Place, model: Model) -> dict[str, Any]:
     found = transfer.transfer(pair.off, place, model)
     host_us = took_us(pair) if host_decides(pair) else None
     return {
-        "study": pair.study, **dict(zip(KEYS, pair.key, strict=True)),
+        "study": pair.study, "made_by": pair.made_by, **dict(zip(KEYS, pair.key, strict=True)),
         "gpu": place.target.key, "recorded_on": place.source.key, "mark": "PREDICTED",
         "predicted_breakeven_us": found["breakeven_us"], "measured_launch_us": host_us,
         "predicted_bound": None if host_us is None else _side(host_us, Estimate(**found["breakeven_us"])),
@@ -89,11 +89,12 @@ def _crossing(by_batch: pd.DataFrame) -> dict[str, Any]:
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The rows as tables in words; columns of what is foretold say PREDICTED."""
-    yield f"{'':34} {'GPU':>8} {'PREDICTED break-even, us a launch':>34} {'measured, us':>13} {'PREDICTED bound':>16}"
+    heads = f"{'PREDICTED break-even, us a launch':>34} {'recorded host, us':>18} {'PREDICTED for it':>17}"
+    yield f"{'':34} {'GPU':>8} {heads}"
     for row in found["launches"]:
         took = "-" if row["measured_launch_us"] is None else f"{row['measured_launch_us']:.1f}"
         breakeven = Estimate(**row["predicted_breakeven_us"])
-        yield f"{_name(row):34} {row['gpu']:>8} {breakeven!s:>34} {took:>13} {row['predicted_bound'] or '-':>16}"
+        yield f"{_name(row):34} {row['gpu']:>8} {breakeven!s:>34} {took:>18} {row['predicted_bound'] or '-':>17}"
     yield ""
     yield f"{'':34} {'measured off/on':>16} {'at batch':>9} {'PREDICTED GPU-bound from batch, a guess':>40}"
     for row in found["batches"]:

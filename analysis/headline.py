@@ -160,10 +160,11 @@ def answers(table: pd.DataFrame) -> list[str]:
     """A sentence for each engine and its torch.compile, model and TP (and study, if several), computed from `pairs`."""
     several = table["study"].nunique() > 1
     sentences = []
-    keys = ["engine", *VARIANT, "model", "tp", "study"]
-    for (*variant, model, tp, study), group in table.groupby(keys, sort=False):
+    keys = ["engine", *VARIANT, "model", "tp", "study", "made_by"]
+    for (*variant, model, tp, study, made_by), group in table.groupby(keys, sort=False):
         parts = "; ".join(_verdict(row) for row in group.to_dict("records"))
-        source = f" ({study})" if several else ""
+        told = [*([str(study)] if several else []), *([f"by {made_by}"] if made_by != SWEEP else [])]
+        source = f" ({', '.join(told)})" if told else ""
         engine, compiled, settings, split = variant
         title = engine_title(engine, compiled, settings)
         sentences.append(f"{title}, {model}, {layout_title(tp, split)}{source}: {parts}.")

@@ -8,11 +8,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis import figures
-from analysis.figures import ENGINE_TITLES
+from analysis.figures import ENGINE_TITLES, SWEEP
 
 _MARK = (
     "Bars: PREDICTED break-even and its interval; above it launching is the longer side and graphs pay. "
-    "Lines: MEASURED host time for each launch, untraced, on the recorded hosts."
+    "Lines: MEASURED host time for each launch, on the recorded hosts; dotted where study.sweep was not the maker."
 )
 _COLORS = {"h200": "#1b3a57", "h100": "#4f86b5", "a800": "#9fc5de", "rtx4090": "#f6d2b8"}
 
@@ -54,8 +54,10 @@ def _group(panel: Any, rows: Sequence[Mapping[str, Any]], position: int, gpus: S
             at = position + (number - (len(gpus) - 1) / 2) * width
             panel.bar(at, found["value"], width * 0.9, color=_COLORS[gpu], yerr=error, ecolor="#777777", hatch="///",
                       edgecolor="white")  # fmt: skip
-    for took_us in {row["measured_launch_us"] for row in rows if row["measured_launch_us"] is not None}:
-        panel.hlines(took_us, position - 0.45, position + 0.45, color="#D55E00", linewidth=1.5)
+    took = {(row["measured_launch_us"], row["made_by"]) for row in rows if row["measured_launch_us"] is not None}
+    for took_us, made_by in took:
+        style = "-" if made_by == SWEEP else ":"
+        panel.hlines(took_us, position - 0.45, position + 0.45, color="#D55E00", linewidth=1.5, linestyle=style)
 
 
 def _legend(figure: Figure, gpus: Sequence[str]) -> None:

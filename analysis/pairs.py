@@ -43,7 +43,10 @@ OFF_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """One configuration of one study; the times are medians over starts of medians over windows, without a profiler."""
+    """One configuration of one study; the times are medians over starts of medians over windows of untraced cases.
+
+    What study.sweep made had no profiler attached; another maker's may have.
+    """
 
     study: str
     key: tuple[Any, ...]
@@ -54,6 +57,7 @@ class Pair:
     on_ms: float
     torch_us: float | None
     """What a launch takes torch alone on the host, where the study holds a calibration."""
+    made_by: str = "study.sweep"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +79,7 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
     times_ms = starts.groupby([*KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
     nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
     traced = {(*(row[key] for key in KEYS), row["graphs"]): row["path"] for row in nodes}
+    made_by = ", ".join(sorted(set(study.cases["made_by"].dropna())))
     file = folder / calibrations.NAME
     calibration = calibrations.read(file) if file.exists() else None
     torch_us = calibration.launch_us.value if calibration and calibration.of == TORCH else None
@@ -87,8 +92,10 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
         off, on = (_facts(traced.get(half), half[-1], refused) for half in halves)
         off_ms, on_ms = (float(times_ms[half]) for half in halves)
         if off is not None:
-            pair = Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms, torch_us=torch_us)
-            found.append(pair)
+            found.append(
+                Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms, torch_us=torch_us,
+                     made_by=made_by)
+            )  # fmt: skip
     return found, refused
 
 

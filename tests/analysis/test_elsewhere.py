@@ -73,7 +73,7 @@ def test_break_evens_are_printed_and_drawn(study: str, tmp_path: Path, capsys: p
     figure = tmp_path / "map.png"
     assert main(["breakeven", study, "--figure", str(figure)]) == 0
     heading, first, *_ = capsys.readouterr().out.splitlines()
-    columns = ["GPU", "PREDICTED break-even, us a launch", "measured, us", "PREDICTED bound"]
+    columns = ["GPU", "PREDICTED break-even, us a launch", "recorded host, us", "PREDICTED for it"]
     assert [column.strip() for column in heading.split("  ") if column.strip()] == columns
     assert first.split()[:5] == ["vllm", "llama", "TP1", "b0", "h200"]
     assert figure.read_bytes().startswith(b"\x89PNG")

@@ -225,7 +225,7 @@ def test_several_folders_merge_and_rows_keep_their_provenance(shared, tmp_path):
     write_study(probe, recording=RECORDING | {"date": "2026-11-20"})
     text = page_of(shared[0], probe, out=tmp_path / "out")
     assert "TP1 (testgpu-2026-11-21): on: 2.0x" in text
-    assert "TP2 (probe-2026-11-20): on: 4.0x" in text
+    assert "TP2 (probe-2026-11-20, by probe script): on: 4.0x" in text
     assert "the rows for TP2 were recorded by probe script, not by study.sweep (1 engine start(s) each)" in text
     assert "label not proven (no trace of this configuration)" in text
     assert "driver 570.9" in text
