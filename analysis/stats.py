@@ -57,6 +57,13 @@ def paired_ratio(over: pd.Series, under: pd.Series) -> tuple[float, float, float
     return float(np.median(ratios)), float(low), float(high)
 
 
+def gain(over: pd.Series[float], under: pd.Series[float]) -> float:
+    """What paired_ratio gives where at least two pairs share an index, else the ratio of the medians."""
+    if len(over.index.intersection(under.index)) > 1:
+        return paired_ratio(over, under)[0]
+    return float(over.median() / under.median())
+
+
 def quantile_curve(values: pd.Series, points: int = 300) -> pd.DataFrame:
     """The distribution of values as at most `points` evenly spaced quantiles: share_ratio (0 to 1) and value."""
     shares = np.linspace(0, 1, min(points, max(len(values), 2)))

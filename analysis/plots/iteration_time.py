@@ -13,8 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, source_labels
+from analysis.stats import gain
 
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "tpot_ms")
+COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "repeat", "tpot_ms")
 # A second source keeps the colours and takes other shapes.
 _MARKERS = {"off": "sDP", "on": "o^v"}
 
@@ -66,13 +67,14 @@ def _draw_source(panel: Axes, starts: pd.DataFrame, tps: list[int], index: int, 
 
 
 def _label_gains(panel: Axes, starts: pd.DataFrame, tps: list[int], sources: list[tuple[str, str]]) -> None:
-    """Write off / on halfway between both medians of a TP, for the first source that has both."""
-    medians = starts.groupby(["tp", "study", "made_by", "graphs"])["tpot_ms"].median()
+    """Write off / on halfway between both medians of a TP, for the first source that has both: headline's gain."""
     for position, tp in enumerate(tps):
         for source in sources:
-            off, on = (medians.get((tp, *source, graphs), np.nan) for graphs in ("off", "on"))
-            if off > 0 and on > 0:
-                panel.text(position, np.sqrt(off * on), f"{off / on:.1f}x", ha="center", va="center", fontsize=8.5)
+            mine = starts[starts[["tp", "study", "made_by"]].eq([tp, *source]).all(axis=1)]
+            off, on = (mine[mine["graphs"] == graphs].set_index("repeat")["tpot_ms"] for graphs in ("off", "on"))
+            if len(off) and len(on):
+                middle = np.sqrt(off.median() * on.median())
+                panel.text(position, middle, f"{gain(off, on):.1f}x", ha="center", va="center", fontsize=8.5)
                 break
 
 

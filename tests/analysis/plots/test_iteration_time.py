@@ -4,8 +4,9 @@ from analysis.plots.iteration_time import draw
 
 
 def starts(made_by="study.sweep", study="here", tp=1, off=(8.0, 10.0, 12.0), on=(4.0, 5.0, 6.0)):
-    rows = [("off", time_ms) for time_ms in off] + [("on", time_ms) for time_ms in on]
-    frame = pd.DataFrame(rows, columns=["graphs", "tpot_ms"])
+    rows = [(graphs, repeat, time_ms) for graphs, half in (("off", off), ("on", on))
+            for repeat, time_ms in enumerate(half)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["graphs", "repeat", "tpot_ms"])
     return frame.assign(made_by=made_by, study=study, tp=tp, engine="vllm")
 
 
@@ -21,8 +22,11 @@ def test_every_engine_start_is_a_point():
     assert [list(line.get_ydata()) for line in points(draw(starts(), mark="m"))] == [[8, 10, 12], [4, 5, 6]]
 
 
-def test_the_gain_of_the_medians_is_written_between_them():
+def test_the_gain_over_pairs_of_a_repeat_is_written_between_them():
     assert gains(draw(starts(), mark="m")) == ["2.0x"]
+    # By pairs 3, 2 and 4; the medians' quotient would be 2.5.
+    assert gains(draw(starts(off=(12.0, 10.0, 8.0), on=(4.0, 5.0, 2.0)), mark="m")) == ["3.0x"]
+    assert gains(draw(starts(off=(9.0,)), mark="m")) == ["1.8x"]
 
 
 def test_one_half_alone_is_drawn_without_a_gain():

@@ -29,6 +29,7 @@ COLUMNS = {
     "rank": [row[3] for row in ROWS],
     "case": [f"{engine}{tp}{graphs}" for engine, tp, graphs, _ in ROWS],
     "batch": [1] * 16,
+    "repeat": [index % 4 for index in range(16)],
     "tpot_ms": [8.0 + index for index in range(16)],
     "gap_us": [0.0, 20.0] * 8,
     "share_ratio": [0.0, 1.0] * 8,
