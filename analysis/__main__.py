@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from analysis import compare, extract, iterations, memory, terminal, whatif
+from analysis import compare, extract, iterations, program, terminal, whatif
 from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, existing, traces
@@ -117,12 +117,4 @@ def _compared(off: Given, on: Given) -> Comparison:
 
 
 if __name__ == "__main__":
-    memory.keep()
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    except BrokenPipeError:
-        # The reader has seen enough (head, less); what is still buffered has nowhere to go.
-        sys.stdout = None
-        sys.exit(1)
+    program.run(main)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import allowed, columns, files, joins, store
+from analysis import allowed, columns, files, joins, program, store
 from analysis.columns import Stored
 from analysis.errors import TraceError
 from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, QUERIES, RUNTIME, SET, api_name
@@ -233,7 +233,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    program.run(main)

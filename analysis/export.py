@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import frames, memory, perfetto_file, spans
+from analysis import frames, perfetto_file, program, spans
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, existing, traces
 from analysis.spans import Timeline
@@ -102,12 +102,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    memory.keep()
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    except BrokenPipeError:
-        # The reader has seen enough (head, less); what is still buffered has nowhere to go.
-        sys.stdout = None
-        sys.exit(1)
+    program.run(main)

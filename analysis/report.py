@@ -18,7 +18,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import capacity, evidence, figures, headline, provenance, sections, served
+from analysis import capacity, evidence, figures, headline, program, provenance, sections, served
 from analysis.errors import TraceError
 from analysis.plots import critical_path, iteration_time, launch_gaps
 from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, VARIANT, Study, open_study
@@ -264,7 +264,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    program.run(main)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import capacity, cost, extract, iterations, load_verdict, predict, questions, served
+from analysis import capacity, cost, extract, iterations, load_verdict, predict, program, questions, served
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.headline import gains
@@ -178,9 +178,4 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:
-        # The reader has seen enough (head, less); what is still buffered has nowhere to go.
-        sys.stdout = None
-        sys.exit(1)
+    program.run(main)
