@@ -1,0 +1,138 @@
+import ast
+import json
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import pytest
+from jinja2.ext import extract_from_ast
+
+from analysis import language
+from analysis.language import Text, attributes, both, join, pattern, read, say, words
+
+SAYERS = ("say", "words", "pattern")
+KNOWN = {
+    "said": {
+        "; ": "/",
+        "Graphs gain {gain:.1f} times": "CUDA Graph 提速 {gain:.1f} 倍",
+        "off": "关",
+        "{what} again": "再来 {what}",
+    },
+    "read": {
+        "starts spread over {percent} %": "各次启动相差 {percent} %",
+        "graphs {graphs}: {told}": "{graphs} {told}",
+    },
+}
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(language, "catalogue", lambda: KNOWN)
+    language._shapes.cache_clear()
+    yield
+    language._shapes.cache_clear()
+
+
+@pytest.mark.usefixtures("known")
+def test_a_message_is_said_in_both_languages_with_its_fields() -> None:
+    text = say("Graphs gain {gain:.1f} times", gain=4.43)
+    assert (text, text.zh) == ("Graphs gain 4.4 times", "CUDA Graph 提速 4.4 倍")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_field_that_is_text_itself_is_said_in_the_language_of_its_message() -> None:
+    text = say("{what} again", what=say("off"))
+    assert (text, text.zh) == ("off again", "再来 关")
+
+
+@pytest.mark.usefixtures("known")
+def test_without_chinese_there_is_english_alone() -> None:
+    assert say("unknown {n}", n=1).__html__() == "unknown 1"
+
+
+@pytest.mark.usefixtures("known")
+def test_html_holds_both_languages_escaped_each_with_its_tag() -> None:
+    shown = jinja2.Environment(autoescape=True).from_string("<p>{{ text }}</p>").render(text=Text("a <b>", "甲 <乙>"))
+    assert shown == '<p><span lang="en">a &lt;b&gt;</span><span lang="zh-Hans">甲 &lt;乙&gt;</span></p>'
+
+
+@pytest.mark.usefixtures("known")
+def test_attributes_are_english_with_the_chinese_for_the_script() -> None:
+    shown = str(attributes(alt=Text('a "b"', '甲 "乙"'), aria_label="plain", text=Text("t", "文")))
+    assert shown.startswith('alt="a &quot;b&quot;" aria-label="plain" data-zh="')
+    held = shown.split('data-zh="')[1].removesuffix('"').replace("&quot;", '"')
+    assert json.loads(held) == {"alt": '甲 "乙"', "text": "文"}
+
+
+@pytest.mark.usefixtures("known")
+def test_texts_are_joined_in_each_language() -> None:
+    text = join(Text("; ", "/"), [say("off"), "vLLM"])
+    assert both(text) == {"en": "off; vLLM", "zh": "关/vLLM"}
+
+
+@pytest.mark.usefixtures("known")
+def test_text_kept_as_english_is_recognised_part_for_part() -> None:
+    text = read("graphs off: starts spread over 12 %; 3 < 4")
+    assert both(text) == {"en": "graphs off: starts spread over 12 %; 3 < 4", "zh": "off 各次启动相差 12 %/3 < 4"}
+
+
+@pytest.mark.usefixtures("known")
+def test_a_pattern_keeps_its_fields_open() -> None:
+    assert both(pattern("{what} again")) == {"en": "{what} again", "zh": "再来 {what}"}
+
+
+@pytest.mark.usefixtures("known")
+def test_several_words_are_said_at_once() -> None:
+    assert [word.zh for word in words("off", "vLLM")] == ["关", "vLLM"]
+
+
+def test_a_text_survives_another_process() -> None:
+    assert pickle.loads(pickle.dumps(Text("off", "关"))).zh == "关"
+
+
+def test_no_message_of_the_catalogue_is_unused(root: Path) -> None:
+    assert sorted(set(language.catalogue()["said"]) - set(_said(root))) == []
+
+
+def test_both_languages_of_a_message_have_the_same_fields() -> None:
+    entries = [entry for table in language.catalogue().values() for entry in table.items()]
+    assert [english for english, chinese in entries if _fields(english) != _fields(chinese)] == []
+
+
+def test_messages_are_literals(root: Path) -> None:
+    assert [place for message, place in _all_said(root) if message is None] == []
+
+
+def test_messages_of_python_and_of_templates_are_found(tmp_path: Path) -> None:
+    (tmp_path / "analysis" / "templates").mkdir(parents=True)
+    (tmp_path / "analysis" / "a.py").write_text('language.say("one " "two")\nwords("three", x)')
+    (tmp_path / "analysis" / "templates" / "b.html").write_text('{% if x %}{{ say("four {n}", n=1) }}{% endif %}')
+    assert [message for message, _ in _all_said(tmp_path)] == ["one two", "three", None, "four {n}"]
+
+
+def _fields(message: str) -> list[str]:
+    return sorted(re.findall(r"\{[^}]*\}", message))
+
+
+def _said(root: Path) -> list[str]:
+    return [message for message, _ in _all_said(root) if message is not None]
+
+
+def _all_said(root: Path) -> Iterator[tuple[str | None, str]]:
+    """Every message that analysis/ says, None where it is no literal, and where."""
+    for path in sorted((root / "analysis").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in SAYERS:
+                given = node.args if ast.unparse(node.func).endswith("words") else node.args[:1]
+                for each in given:
+                    literal = str(each.value) if isinstance(each, ast.Constant) else None
+                    if literal is not None or path.name != "language.py":
+                        yield literal, f"{path.name}:{node.lineno}"
+    environment = jinja2.Environment()
+    for path in sorted((root / "analysis" / "templates").glob("*.*")):
+        parsed = environment.parse(path.read_text(encoding="utf-8"))
+        for line, function, messages in extract_from_ast(parsed, SAYERS):
+            for message in (messages,) if isinstance(messages, str) else messages[: None if function == "words" else 1]:
+                yield message, f"{path.name}:{line}"
