@@ -89,9 +89,16 @@ def _answer(row: dict[Any, Any]) -> str:
 
 
 def caveats(study: Study, name: str) -> list[str]:
-    """What speaks against the client of a start: that it was late itself, so that its times are not the server's."""
+    """What speaks against starts: a client that was late itself, and others measured on the same host meanwhile."""
     found = []
     for case in study.served["case"]:
         told = [serving.client_caveat(load) for load in study.records[case].get("loads") or ()]
         found += [f"{name}, {case}: {text}" for text in told if text]
+    beside = {case: study.records[case].get("beside_count") or 0 for case in study.served["case"]}
+    if crowded := [case for case, count in beside.items() if count]:
+        most = max(beside.values())
+        found.append(
+            f"{name}: {len(crowded)} of {len(beside)} served cases were under load while up to {most} other(s) were, "
+            "each on GPUs of its own of one host, whose processors and memory they share"
+        )
     return found

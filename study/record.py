@@ -18,7 +18,7 @@ STUDY = "study.json"
 RECORDING = "recording.json"
 
 # Keys that say where and how a study runs, not what it measures: it can be resumed on a host with more GPUs.
-MAY_CHANGE = {"out", "python", "timeout_s", "parallel_starts", "gpu", "gpu_count"}
+MAY_CHANGE = {"out", "python", "timeout_s", "parallel_starts", "measure_together", "gpu", "gpu_count"}
 
 # Only what changes how a case runs; a whole environment holds names, paths and secrets.
 ENVIRONMENT_KEPT = (

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,6 +51,7 @@ class Attempt:
     loads: list[dict[str, Any]] = field(default_factory=list)
     failure: str | None = None
     done: bool = False
+    beside_count: int = 0
 
     def enter(self, phase: str, at_s: float | None = None) -> None:
         """Close the books of one phase and open the next, at the epoch second that the driver gives or now."""
@@ -110,18 +111,32 @@ class Runner:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def run(self, wave: Sequence[Case]) -> None:
-        """Start the engines of a wave on disjoint GPUs, then measure one after the other while the rest idle."""
+    def run(self, wave: Sequence[Case], *, together: bool = False) -> None:
+        """Start the engines of a wave on disjoint GPUs, then measure one after the other while the rest idle.
+
+        together: untraced ones all at the same time; their records say beside how many others.
+        """
         for case, gpus in zip(wave, devices(wave), strict=True):
             self._start(case, gpus=gpus, held=len(wave) > 1)
-        for attempt in list(self._running):
-            self._follow(attempt, until=lambda attempt: attempt.phase != "starting")
+        self._follow(self._running, until=lambda attempt: attempt.phase != "starting")
         self._settle()  # exports of the wave before would disturb a measurement
+        started = [attempt for attempt in self._running if not attempt.failure]
+        together = together and not any(commands.traced(attempt.case) for attempt in started)
+        for group in [started] if together else [[attempt] for attempt in started]:
+            self._measure(group)
         for attempt in list(self._running):
-            with Monitor(attempt.folder / GPU_SAMPLES, attempt.gpus):
+            self._end(attempt)
+
+    def _measure(self, group: Sequence[Attempt]) -> None:
+        with ExitStack() as sampling:
+            for attempt in group:
+                attempt.beside_count = len(group) - 1
+                sampling.enter_context(Monitor(attempt.folder / GPU_SAMPLES, attempt.gpus))
+            for attempt in group:
                 if attempt.go:
                     attempt.go.touch()
-                self._follow(attempt, until=lambda attempt: False)
+            self._follow(group, until=lambda attempt: False)
+        for attempt in group:
             self._end(attempt)
 
     def settle(self) -> None:
@@ -140,23 +155,27 @@ class Runner:
             attempt = Attempt(case=case, folder=folder, command=command, gpus=gpus, go=go, child=child, started_utc=now)
             self._running.append(attempt)
 
-    def _follow(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> None:
-        attempt.heard_s = time.monotonic()  # while others of its wave were followed, nobody listened
-        while not attempt.failure:
-            exited = attempt.child.exit_code()  # asked before the events are read, so that none is missed
-            for event in attempt.child.events():
-                self._take(attempt, event)
-            if exited is not None:
-                attempt.failure = attempt.failure or (None if attempt.done else judge.ended(exited, attempt.phase))
-                return
-            if until(attempt):
-                return
-            silent_s = time.monotonic() - attempt.heard_s
-            if attempt.done and silent_s > CLOSING_S:
-                return
-            if not attempt.done and silent_s > self._tools.timeout_s:
-                attempt.failure = f"time-out: nothing heard for {silent_s:.0f} s while {attempt.phase}"
+    def _follow(self, attempts: Sequence[Attempt], until: Callable[[Attempt], bool]) -> None:
+        """Listen to cases until each has failed, has ended, or is as far as `until` says."""
+        for attempt in attempts:
+            attempt.heard_s = time.monotonic()  # while others of its wave were followed, nobody listened
+        left = list(attempts)
+        while left := [attempt for attempt in left if self._goes_on(attempt, until)]:
             time.sleep(POLL_S)
+
+    def _goes_on(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> bool:
+        exited = attempt.child.exit_code()  # asked before the events are read, so that none is missed
+        for event in attempt.child.events():
+            self._take(attempt, event)
+        if exited is not None:
+            attempt.failure = attempt.failure or (None if attempt.done else judge.ended(exited, attempt.phase))
+        if exited is not None or attempt.failure or until(attempt):
+            return False
+        silent_s = time.monotonic() - attempt.heard_s
+        if not attempt.done and silent_s > self._tools.timeout_s:
+            attempt.failure = f"time-out: nothing heard for {silent_s:.0f} s while {attempt.phase}"
+            return False
+        return not (attempt.done and silent_s > CLOSING_S)
 
     def _take(self, attempt: Attempt, event: Mapping[str, Any]) -> None:
         attempt.heard_s = time.monotonic()
@@ -216,6 +235,7 @@ class Runner:
             "host": dict(host),
             "started_utc": attempt.started_utc,
             "phases_s": attempt.phases_s,
+            "beside_count": attempt.beside_count,
             "loads": attempt.loads,
             "gpu_state": monitor.summary(monitor.read(folder / GPU_SAMPLES)),
             "files": {

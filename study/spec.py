@@ -124,6 +124,9 @@ class Spec:
         metadata=_rule("seconds without a sign of life after which a case has failed", minimum=1, flag="timeout")
     )
     parallel_starts: bool = field(metadata=_rule("start cases on disjoint GPUs together; measure one at a time"))
+    measure_together: bool = field(
+        default=False, metadata=_rule("measure untraced cases that start together at the same time, too")
+    )
     out: Path = field(metadata=_rule("folder for records, traces and the report (default: out/STUDY)"))
     checkpoint: Path | None = field(default=None, metadata=_rule("real weights and tokenizer (default: dummy weights)"))
     gpu: str | None = field(default=None, metadata=_rule("plan for this GPU (default: the host's)", words=gpus.keys))

@@ -94,7 +94,7 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
     console.print(counts, soft_wrap=True, **PLAIN)
     with Progress(console, total=len(todo)) as progress, _runner(folder, tools, todo, progress) as runner:
         for wave in waves(todo, count, parallel_starts=options.spec.parallel_starts):
-            runner.run(wave)
+            runner.run(wave, together=options.spec.measure_together)
         runner.settle()
     folder.close()
     outcomes = {case.name: folder.outcome(case) for case in planned.cases}

@@ -106,6 +106,13 @@ def test_a_client_that_measures_itself_is_a_caveat_of_its_start(folder: Path) ->
     assert caveat.startswith("here, llama3-8b_vllm_tp1_graphs-on_trace-off_r1: load 0: the client took 95% of a core")
 
 
+def test_starts_that_were_loaded_beside_others_are_a_caveat(folder: Path) -> None:
+    case = next((folder / "cases").glob("*graphs-off*"))
+    change_record(case, {"beside_count": 3})
+    found = served.caveats(open_study(folder), "here")
+    assert found[-1].startswith("here: 1 of 2 served cases were under load while up to 3 other(s) were")
+
+
 def test_the_report_shows_serving_with_its_answer_and_its_table(folder: Path, tmp_path: Path) -> None:
     page = report.build([folder], tmp_path / "report")
     text = page.with_suffix(".md").read_text()

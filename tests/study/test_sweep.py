@@ -195,6 +195,19 @@ def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: 
     assert devices == ["0", "1"]
 
 
+def test_engines_may_be_measured_at_the_same_time_and_their_records_say_so(tmp_path: Path) -> None:
+    flags = ("--repeats", "1", "--tracing", "off", "--parallel-starts", "--measure-together", "--windows", "40")
+    done = sweep(tmp_path, *SMALL, *flags)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = [f"{ON}_trace-off_r1", f"{OFF}_trace-off_r1"]
+    lines = [line.split("| ")[-1] for line in done.stdout.splitlines() if "| llama" in line]
+    measuring, exporting = (
+        [lines.index(f"{name}: {phase}") for name in names] for phase in ("measuring batch 1", "exporting")
+    )
+    assert max(measuring) < min(exporting)
+    assert [record(tmp_path, name)["beside_count"] for name in names] == [1, 1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
     orphan = tmp_path / "orphan"
