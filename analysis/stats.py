@@ -57,6 +57,36 @@ def paired_ratio(over: pd.Series, under: pd.Series) -> tuple[float, float, float
     return float(np.median(ratios)), float(low), float(high)
 
 
+def unpaired_ratio(over: npt.NDArray[np.float64], under: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """The ratio of the medians of two samples that share nothing, its interval, and how often that covers the truth.
+
+    Distribution-free, from the rank-sum test: the narrowest symmetric pair of all quotients of a value of one and a
+    value of the other that covers 95 %. Where too few values reach that, the extreme quotients are given; they cover
+    67 % with 2 values on either side, 90 % with 3, 97 % with 4. With a single value on a side there is no interval,
+    and with none no ratio: NaN.
+    """
+    if not len(over) or not len(under):
+        return (float("nan"),) * 4
+    ratio = float(np.median(over) / np.median(under))
+    if min(len(over), len(under)) < 2:
+        return ratio, float("nan"), float("nan"), float("nan")
+    quotients = np.sort(np.divide.outer(over, under), axis=None)
+    tail = np.cumsum(_rank_sums(len(over), len(under)))
+    depth = max(int(np.searchsorted(tail, (1 - COVERAGE) / 2, side="right")) - 1, 0)
+    return ratio, float(quotients[depth]), float(quotients[-1 - depth]), float(1 - 2 * tail[depth])
+
+
+def _rank_sums(first: int, second: int) -> npt.NDArray[np.float64]:
+    """How often 0, 1, ... of all first x second comparisons turn out one way, where all orders are alike."""
+    ways = np.zeros((first + 1, first * second + 1))
+    ways[0, 0] = 1
+    for beaten in range(second + 1):
+        for taken in range(1, first + 1):
+            # As many values of the first sample as one likes may beat the same values of the second.
+            ways[taken, beaten:] += ways[taken - 1, : ways.shape[1] - beaten]
+    return np.asarray(ways[first] / comb(first + second, first))
+
+
 def gain(over: pd.Series[float], under: pd.Series[float]) -> float:
     """What paired_ratio gives where at least two pairs share an index, else the ratio of the medians."""
     if len(over.index.intersection(under.index)) > 1:

@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats import median_interval, paired_ratio, quantile_curve
+from analysis.stats import median_interval, paired_ratio, quantile_curve, unpaired_ratio
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,35 @@ def test_the_interval_of_many_pairs_covers_their_median_at_its_rate():
         _, low, high = paired_ratio(over, pd.Series(np.ones(12)))
         held += low <= 2 <= high
     assert 0.9 <= held / 200 <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("over", "under", "expected"),
+    [
+        pytest.param([6, 8], [2, 4], (7 / 3, 1.5, 4, 2 / 3), id="two and two: 4 of 6 orders lie within the extremes"),
+        pytest.param([6, 7, 8], [1, 2, 4], (3.5, 1.5, 8, 0.9), id="three and three: 18 of 20 do"),
+        pytest.param([8, 8, 8, 8], [4, 4, 4, 5], (2, 1.6, 2, 68 / 70), id="four and four: enough for 95 %"),
+    ],
+)
+def test_the_ratio_of_two_samples_that_share_nothing_has_an_interval_and_its_coverage(over, under, expected):
+    assert unpaired_ratio(np.array(over, float), np.array(under, float)) == pytest.approx(expected)
+
+
+def test_a_single_value_on_a_side_gives_a_ratio_without_an_interval():
+    ratio, *interval = unpaired_ratio(np.array([3.0]), np.array([1.0, 1.5, 2.0]))
+    assert ratio == 2 and pd.isna(pd.Series(interval)).all()
+    assert pd.isna(pd.Series(unpaired_ratio(np.array([]), np.array([1.0])))).all()
+
+
+def test_with_seven_values_on_a_side_one_outlier_is_dropped():
+    # The critical value of the rank-sum test in printed tables: 8 of 49 comparisons, two-sided at 5 %.
+    ratio, low, high, coverage = unpaired_ratio(np.array([4.0] * 6 + [40]), np.full(7, 2.0))
+    assert (ratio, low, high) == (2, 2, 2) and 0.95 < coverage < 0.97
+
+
+def test_intervals_of_samples_without_a_difference_exclude_one_as_rarely_as_they_say():
+    # All 70 ways to deal 8 distinct values to two samples of 4: the test is exact, not approximate.
+    values = 1 + np.arange(8) / 10
+    dealt = [np.isin(np.arange(8), first) for first in itertools.combinations(range(8), 4)]
+    found = [unpaired_ratio(values[mine], values[~mine]) for mine in dealt]
+    assert sum(low <= 1 <= high for _, low, high, _ in found) == 68 and found[0][3] == pytest.approx(68 / 70)
