@@ -23,6 +23,7 @@ class Options:
     replay: bool
     live: bool
     retry_failed: bool
+    report: bool
     argv: tuple[str, ...]
 
 
@@ -37,6 +38,7 @@ def parse(argv: Sequence[str]) -> Options:
         replay=given["replay"],
         live=given["live"],
         retry_failed=given["retry_failed"],
+        report=given["report"],
         argv=tuple(argv),
     )
 
@@ -64,6 +66,10 @@ def _add_ways(made: argparse.ArgumentParser) -> None:
     where.add_argument("--replay", action="store_true", help="analyse the recorded study, even where there are GPUs")
     where.add_argument("--live", action="store_true", help="run on GPUs, or fail and say why that is impossible")
     made.add_argument("--retry-failed", action="store_true", help="run failed cases of the output folder again")
+    made.add_argument(
+        "--report", action=argparse.BooleanOptionalAction, default=True,
+        help="write the report of a live run at its end; python -m analysis.report FOLDER makes it later",
+    )  # fmt: skip
     made.add_argument("--nsys", metavar="PATH", type=Path, help="the nsys to trace with (default: the one on PATH)")
 
 

@@ -192,6 +192,7 @@ def _serving(spec: Spec, place: Place) -> Serving:
         rates=place.rates,
         concurrency=spec.concurrency or (),
         requests=spec.requests,
+        load_s=spec.load_s,
         warmup_requests=spec.warmup_requests,
         lengths=spec.lengths,
         sequences=spec.sequences,

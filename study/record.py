@@ -20,6 +20,12 @@ RECORDING = "recording.json"
 # Keys that say where and how a study runs, not what it measures: it can be resumed on a host with more GPUs.
 MAY_CHANGE = {"out", "python", "timeout_s", "parallel_starts", "measure_together", "gpu", "gpu_count"}
 
+# Keys of which a study may ask for more than its folder holds: no case that is there means another thing by it.
+MAY_GROW = {
+    "engines", "models", "tp", "layouts", "places", "graphs", "compile", "settings", "tracing", "repeats",
+    "traced_repeats",
+}  # fmt: skip
+
 # Only what changes how a case runs; a whole environment holds names, paths and secrets.
 ENVIRONMENT_KEPT = (
     "CUDA_VISIBLE_DEVICES",
@@ -162,7 +168,19 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _same_study(found: Mapping[str, Any], wanted: Mapping[str, Any], root: Path) -> None:
     found = {**defaults(), **found}
-    different = [key for key in wanted if key not in MAY_CHANGE and found.get(key) != wanted[key]]
+    different = [
+        key
+        for key in wanted
+        if key not in MAY_CHANGE and found.get(key) != wanted[key] and not _grown(key, found.get(key), wanted[key])
+    ]
     if different:
         shown = "; ".join(f"{key}: {found.get(key)!r} there, {wanted[key]!r} now" for key in different)
         raise StudyError(f"{root} holds another study ({shown}). Use another --out, or the same settings to resume it")
+
+
+def _grown(key: str, found: Any, wanted: Any) -> bool:
+    if key not in MAY_GROW:
+        return False
+    if isinstance(found, list) and isinstance(wanted, list):
+        return set(found) <= set(wanted)
+    return isinstance(found, int) and isinstance(wanted, int) and found <= wanted

@@ -109,6 +109,9 @@ class Spec:
         default=None, metadata=_rule("serve: requests kept in flight, closed loop", minimum=1)
     )
     requests: int = field(default=200, metadata=_rule("serve: requests of a load point", minimum=1))
+    load_s: int | None = field(
+        default=None, metadata=_rule("serve: seconds of a load point by rate, in place of requests", minimum=1)
+    )
     warmup_requests: int = field(default=16, metadata=_rule("serve: requests before the first load point", minimum=0))
     lengths: str = field(default="sharegpt", metadata=_rule("serve: prompt and output lengths, by name or CSV file"))
     sequences: int = field(default=256, metadata=_rule("serve: requests that may run at once", minimum=1))
@@ -189,7 +192,10 @@ SERVED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """What a case that serves is asked: load points by rate (1/s) and by requests in flight, so many requests each."""
+    """What a case that serves is asked: load points by rate (1/s) and by requests in flight.
+
+    Each has so many requests; those by rate, where load_s (seconds) is given, as many as arrive in that time.
+    """
 
     rates: tuple[float, ...]
     concurrency: tuple[int, ...]
@@ -198,13 +204,16 @@ class Serving:
     lengths: str
     sequences: int
     context: int
+    load_s: int | None = None
 
     def loads(self, *, measured: bool) -> list[dict[str, float]]:
         """The load points as the driver reads them; unmeasured, the last alone, to take a capture window under."""
-        points: list[dict[str, float]] = [{"rate": rate} for rate in self.rates]
-        points += [{"concurrency": flying} for flying in self.concurrency]
-        kept = points if measured else points[-1:]
-        return [{**point, "requests": self.requests if measured else 0} for point in kept]
+        points: list[dict[str, float]] = [{"rate": rate, "requests": self._arriving(rate)} for rate in self.rates]
+        points += [{"concurrency": flying, "requests": self.requests} for flying in self.concurrency]
+        return points if measured else [{**points[-1], "requests": 0}]
+
+    def _arriving(self, rate: float) -> int:
+        return self.requests if self.load_s is None else max(1, round(rate * self.load_s))
 
 
 @dataclass(frozen=True, kw_only=True)

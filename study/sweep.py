@@ -99,7 +99,8 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
     folder.close()
     outcomes = {case.name: folder.outcome(case) for case in planned.cases}
     bad = [f"{name} {outcome}" for name, outcome in outcomes.items() if outcome != "ok"]
-    replay.write_report([folder.root], folder.report, console)
+    if options.report:
+        replay.write_report([folder.root], folder.report, console)
     if bad:
         print(f"{len(bad)} of {len(outcomes)} cases are not ok: {', '.join(bad)}", file=sys.stderr)
     return SOME_FAILED if bad else OK

@@ -165,6 +165,14 @@ def test_the_serving_driver_understands_every_command_as_the_case_means_it(
     assert args.engine_args["max_num_seqs"] == 64 and args.engine_args["max_model_len"] == 4096
 
 
+def test_a_load_point_by_rate_may_last_so_many_seconds_and_a_closed_loop_counts_requests() -> None:
+    assert SERVED.serving
+    timed = replace(SERVED.serving, rates=(3.5, 0.01), load_s=10)
+    assert timed.loads(measured=True) == [
+        {"rate": 3.5, "requests": 35}, {"rate": 0.01, "requests": 1}, {"concurrency": 16, "requests": 40},
+    ]  # fmt: skip
+
+
 def test_a_served_trace_has_one_window_of_no_one_batch() -> None:
     ((batch, sqlite, _),) = commands.exports(replace(SERVED, tracing="node"), tools=TOOLS, folder=FOLDER)
     assert (batch, sqlite.name) == (0, "trace_b0.sqlite")

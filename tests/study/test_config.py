@@ -36,7 +36,7 @@ def test_the_default_study_names_every_key_that_needs_a_value():
     text = config.find("default").read_text(encoding="utf-8")
     optional = {
         "layouts", "places", "rates", "concurrency", "ttft_limit_ms", "tpot_limit_ms", "traced_batches", "captured",
-        "kv_tokens", "out", "checkpoint", "gpu", "gpu_count", "python",
+        "kv_tokens", "load_s", "out", "checkpoint", "gpu", "gpu_count", "python",
     }  # fmt: skip
     assert {key for key in rules() if f"\n{key} = " in f"\n{text}"} == set(rules()) - optional
 

@@ -106,7 +106,7 @@ def test_a_study_resumes_where_only_place_and_means_have_changed(folder: StudyFo
     ("key", "value"),
     [
         ("engines", ("vllm",)), ("models", ("qwen3-8b",)), ("tp", (1,)), ("graphs", ("on",)), ("batches", (3,)),
-        ("prompt_tokens", 9), ("output_tokens", 9), ("windows", 9), ("repeats", 9), ("traced_repeats", 9),
+        ("prompt_tokens", 9), ("output_tokens", 9), ("windows", 9), ("repeats", 1), ("layouts", ("tp2",)),
         ("traced_steps", 99), ("tracing", ("off",)), ("traced_batches", (1,)), ("seed", 9), ("checkpoint", Path("w")),
         ("compile", ("on",)), ("captured", (4,)),
     ],
@@ -118,6 +118,21 @@ def test_a_study_that_measures_something_else_is_refused_by_name(folder: StudyFo
     with pytest.raises(StudyError, match=rf"another study \({key}: "):
         folder.open(replace(spec, **{key: value}).as_json(), DETAILS)
     assert (folder.root / "study.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("engines", ("sglang", "hf", "vllm")), ("models", ("qwen3-8b", "llama3-8b")), ("tp", (8, 4, 2, 1, 16)),
+        ("tracing", ("graph", "node", "off")), ("repeats", 4), ("traced_repeats", 2),
+    ],
+)  # fmt: skip
+def test_a_study_may_ask_for_more_of_what_its_folder_holds(folder: StudyFolder, key: str, value: object) -> None:
+    spec = config.load()
+    folder.open(spec.as_json(), DETAILS)
+    more = replace(spec, **{key: value})
+    folder.open(more.as_json(), DETAILS)
+    assert record.read_json(folder.root / "study.json")["spec"] == more.as_json()
 
 
 def test_a_study_from_before_a_key_existed_resumes_where_the_key_has_its_default(folder: StudyFolder) -> None:
@@ -135,6 +150,7 @@ def test_every_key_of_a_study_either_may_change_or_is_compared(folder: StudyFold
         "traced_repeats", "traced_steps", "tracing", "traced_batches", "seed", "checkpoint", "compile", "captured",
         "layouts", "places", "settings", "workload", "rates", "concurrency", "requests", "warmup_requests", "lengths",
         "sequences", "context", "ttft_limit_ms", "tpot_limit_ms", "kv_tokens",
+        "load_s",
     }  # fmt: skip
 
 
