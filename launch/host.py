@@ -1,6 +1,7 @@
 """What this host has: GPUs, driver, CPU, and the versions inside an engine's environment."""
 
 import json
+import os
 import platform
 import re
 import subprocess
@@ -24,22 +25,35 @@ _GPU = re.compile(r"(\x1b\[\d*m)*GPU\d+(\x1b\[\d*m)*")
 
 @dataclass(frozen=True, kw_only=True)
 class HostGpu:
-    """One GPU as nvidia-smi names it; memory in GiB."""
+    """One GPU as nvidia-smi names it; memory in GiB, index its number there."""
 
     name: str
     memory_gib: float
     driver: str
+    index: int = 0
 
 
 @cache
 def gpus() -> tuple[HostGpu, ...]:
     """The GPUs of this host in the order of nvidia-smi; empty where there is none or no driver.
 
-    A GPU without memory of its own, for which nvidia-smi gives no number, has the host's.
+    Where CUDA_VISIBLE_DEVICES is set, those that it names, by number or UUID. A GPU without memory of its own, for
+    which nvidia-smi gives no number, has the host's.
     """
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
-    rows = (line.split(", ") for line in _output(query).splitlines() if line.count(", ") == 2)
-    return tuple(HostGpu(name=name, memory_gib=_gib(mib), driver=driver) for name, mib, driver in rows)
+    rows = [line.split(", ") for line in _output(query).splitlines() if line.count(", ") == 2]
+    found = [
+        HostGpu(name=name, memory_gib=_gib(mib), driver=driver, index=index)
+        for index, (name, mib, driver) in enumerate(rows)
+    ]
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(gpu for gpu in found if named is None or _is_named(gpu.index, named))
+
+
+def _is_named(index: int, visible: str) -> bool:
+    words = [word.strip() for word in visible.split(",")]
+    uuid = next(iter(uuids()[index : index + 1]), "")
+    return str(index) in words or any(word.startswith("GPU-") and uuid.startswith(word) for word in words)
 
 
 @cache

@@ -30,7 +30,7 @@ def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
     """What a live run lacks here, each with how to get it; empty when nothing does."""
     found = []
     if not host.gpus():
-        found.append("no NVIDIA GPU (nvidia-smi lists none): use a GPU host")
+        found.append("no NVIDIA GPU (nvidia-smi lists none, or CUDA_VISIBLE_DEVICES hides them): use a GPU host")
     if set(spec.tracing) - {"off"} and nsys.version(tools.nsys) is None:
         found.append(f"no nsys ({tools.nsys} does not run): python -m launch.install nsys")
     for engine, python in tools.pythons.items():

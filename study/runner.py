@@ -86,8 +86,13 @@ class Runner:
         host: Callable[[Case, Mapping[str, Any]], Mapping[str, Any]],
         packages: Callable[[Case], Mapping[str, str]],
         progress: Progress,
+        gpus: Sequence[int],
     ) -> None:
-        """`host` tells of the machine for a case and its engine's words, `packages` what its engine lives with."""
+        """`host` tells of the machine for a case and its engine's words, `packages` what its engine lives with.
+
+        gpus: the numbers of those that may be used.
+        """
+        self._gpus = gpus
         self._folder, self._tools, self._models, self._progress = folder, tools, models, progress
         self._host, self._packages = host, packages
         self._running: list[Attempt] = []
@@ -116,8 +121,8 @@ class Runner:
 
         together: untraced ones all at the same time; their records say beside how many others.
         """
-        for case, gpus in zip(wave, devices(wave), strict=True):
-            self._start(case, gpus=gpus, held=len(wave) > 1)
+        for case, places in zip(wave, devices(wave), strict=True):
+            self._start(case, gpus=[self._gpus[place] for place in places], held=len(wave) > 1)
         self._follow(self._running, until=lambda attempt: attempt.phase != "starting")
         self._settle()  # exports of the wave before would disturb a measurement
         started = [attempt for attempt in self._running if not attempt.failure]

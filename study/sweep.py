@@ -120,6 +120,7 @@ def _runner(folder: StudyFolder, tools: Tools, cases: Sequence[Case], progress: 
         host=partial(live.facts, tools=tools),
         packages=partial(live.packages, tools=tools),
         progress=progress,
+        gpus=[gpu.index for gpu in host.gpus()],
     )
 
 

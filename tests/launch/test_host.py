@@ -35,7 +35,17 @@ def test_gpus_come_in_the_order_of_nvidia_smi_with_memory_in_gib(
     nvidia_smi(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771, 580.1'; echo 'NVIDIA A10, 23552, 580.1'")
     first, second = host.gpus()
     assert (first.name, first.driver, round(first.memory_gib, 1)) == ("NVIDIA H200", "580.1", 140.4)
-    assert second == HostGpu(name="NVIDIA A10", memory_gib=23.0, driver="580.1")
+    assert second == HostGpu(name="NVIDIA A10", memory_gib=23.0, driver="580.1", index=1)
+
+
+@pytest.mark.parametrize(("visible", "indices"), [("2,0", [0, 2]), ("GPU-1", [1]), ("", []), ("7", [])])
+def test_only_gpus_that_cuda_may_see_are_there(
+    visible: str, indices: list[int], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{root / 'tests' / 'standin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("STANDIN_GPUS", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [gpu.index for gpu in host.gpus()] == indices
 
 
 def test_the_question_is_one_that_the_strict_stand_in_answers(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,13 @@ def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: 
     assert devices == ["0", "1"]
 
 
+def test_a_sweep_stays_on_the_gpus_that_it_may_see(tmp_path: Path) -> None:
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    assert sweep(tmp_path, *flags, CUDA_VISIBLE_DEVICES="1").returncode == 0
+    found = record(tmp_path, f"{ON}_trace-off_r1")
+    assert (found["env"]["CUDA_VISIBLE_DEVICES"], found["host"]["gpu_count"]) == ("1", 1)
+
+
 def test_engines_may_be_measured_at_the_same_time_and_their_records_say_so(tmp_path: Path) -> None:
     flags = ("--repeats", "1", "--tracing", "off", "--parallel-starts", "--measure-together", "--windows", "40")
     done = sweep(tmp_path, *SMALL, *flags)
