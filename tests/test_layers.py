@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("study", "launch", "analysis")
-TOP_LEVEL = {*PACKAGES, "tests", "data", "README.md", "Makefile", "LICENSE", "pyproject.toml"}
+TOP_LEVEL = {*PACKAGES, "tests", "data", "README.md", "README.zh-CN.md", "Makefile", "LICENSE", "pyproject.toml"}
 ENGINES = ("vllm", "sglang", "torch", "transformers")
 LONGEST_FUNCTION = 60
 
