@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shlex
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,17 +34,42 @@ def missing(spec: Spec, tools: Tools) -> tuple[str, ...]:
     if not host.gpus():
         found.append("no NVIDIA GPU (nvidia-smi lists none, or CUDA_VISIBLE_DEVICES hides them): use a GPU host")
     if set(spec.tracing) - {"off"} and nsys.version(tools.nsys) is None:
-        found.append(f"no nsys ({tools.nsys} does not run): python -m launch.install nsys")
+        found.append(f"no nsys ({tools.nsys} does not run): {typed()} -m launch.install nsys")
     for engine, python in tools.pythons.items():
         if _versions(engine, python) is None:
-            found.append(f"no {engine} in {python}: python -m launch.install {engine}, then --{engine}-python PATH")
+            get = f"{typed()} -m launch.install {engine}, then --{engine}-python PATH"
+            found.append(f"no {engine} in {typed(python)}: {get}")
     return tuple(found)
+
+
+def typed(python: str = sys.executable) -> str:
+    """An interpreter, or the running one, as a reader types it: from the current folder where it lies below that."""
+    here = f"{Path.cwd()}{os.sep}"
+    return shlex.quote(python.removeprefix(here))
 
 
 def check_checkpoint(spec: Spec) -> None:
     """Raise StudyError where the checkpoint that a study names is not one on this host."""
+    if problem := _checkpoint_problem(spec):
+        raise StudyError(problem)
+
+
+def absent(spec: Spec, nsys_path: Path | None) -> tuple[str, ...]:
+    """What a study names of this host that is not there: weights, interpreters, nsys; each with what was expected."""
+    found = [problem] if (problem := _checkpoint_problem(spec)) else []
+    for engine, python in spec.python:
+        if shutil.which(str(python)) is None:
+            get = f"{typed()} -m launch.install {engine} makes one"
+            found.append(f"--{engine}-python {python} is no program; expected the python of an environment: {get}")
+    if nsys_path and shutil.which(str(nsys_path)) is None:
+        found.append(f"--nsys {nsys_path} is no program; expected nsys: {typed()} -m launch.install nsys gets one")
+    return tuple(found)
+
+
+def _checkpoint_problem(spec: Spec) -> str | None:
     if spec.checkpoint and not (spec.checkpoint / "config.json").is_file():
-        raise StudyError(f"--checkpoint {spec.checkpoint} holds no config.json; expected a folder of a model's weights")
+        return f"--checkpoint {spec.checkpoint} holds no config.json; expected a folder of a model's weights"
+    return None
 
 
 def facts(case: Case, resolved: Mapping[str, Any], *, tools: Tools) -> dict[str, Any]:

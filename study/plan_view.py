@@ -15,12 +15,19 @@ from study.spec import Case
 UNBOUNDED = 10_000
 
 
-def render(plan: Plan, commands: Callable[[Case], Sequence[str]], console: Console | None = None) -> None:
-    """Print a plan. `commands` gives the shell-ready lines of a case, printed one a line and unwrapped."""
+def render(
+    plan: Plan, commands: Callable[[Case], Sequence[str]], console: Console | None = None, *, counted: str = ""
+) -> None:
+    """Print a plan. `commands` gives the shell-ready lines of a case, printed one a line and unwrapped.
+
+    counted: where the number of GPUs comes from, if that needs saying.
+    """
     console = console or Console()
     if not console.is_terminal:
         console = Console(file=console.file, width=UNBOUNDED)
     console.print(f"Plan for {plan.gpu_count} x {plan.gpu.key} ({plan.gpu.source})", markup=False, highlight=False)
+    if counted:
+        console.print(counted, soft_wrap=True, markup=False, highlight=False)
     if plan.gpu.quirks:
         console.print(f"{plan.gpu.key}: {plan.gpu.quirks}", soft_wrap=True, markup=False, highlight=False)
     if plan.cases:

@@ -54,27 +54,51 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _sweep(options: Options, console: Console) -> int:
     tools = live.tools(options.spec, options.nsys)
     if options.dry_run:
-        gpu, count = _gpu(options)
-        planned = plan(options.spec, gpu, count, tools.versions)
-        _doubts(tools, console)
-        plan_view.render(planned, partial(_shell_lines, tools=tools, folder=StudyFolder(options.spec.out)))
-        return OK
+        return _dry_run(options, tools, console)
     missing = () if options.replay else live.missing(options.spec, tools)
     if options.live and missing:
         raise StudyError(f"--live cannot run here: {'; '.join(missing)}")
     if missing:
         console.print(f"Replaying the recorded study: {'; '.join(missing)}", soft_wrap=True, **PLAIN)
     if options.replay or missing:
-        return _replay(options, console)
+        return _replay(options, missing, console)
     return _run(options, tools, console)
 
 
-def _replay(options: Options, console: Console) -> int:
+def _dry_run(options: Options, tools: Tools, console: Console) -> int:
+    absent = live.absent(options.spec, options.nsys)
+    if absent and not options.spec.gpu:
+        raise StudyError(f"{'; '.join(absent)} (a plan for another host, by --gpu, takes it all the same)")
+    for problem in absent:
+        print(f"warning: {problem}", file=sys.stderr)
+    gpu, count = _gpu(options)
+    planned = plan(options.spec, gpu, count, tools.versions)
+    _doubts(tools, console)
+    lines = partial(_shell_lines, tools=tools, folder=StudyFolder(options.spec.out))
+    plan_view.render(planned, lines, counted=_counted(options, count))
+    return OK
+
+
+def _counted(options: Options, count: int) -> str:
+    """Where the number of GPUs of a plan comes from, where nobody named it for the GPU that is planned for."""
+    here = len(host.gpus())
+    if options.spec.gpu_count or (here and not options.spec.gpu):
+        return ""
+    why = f"as many as this host has: {count}" if here else "1, for this host has none"
+    return f"GPUs planned for: {why}; --gpu-count N plans for N"
+
+
+def _replay(options: Options, missing: Sequence[str], console: Console) -> int:
     given = {flag.partition("=")[0] for flag in options.argv if flag.startswith("--")}
+    notice = ""
     if ignored := sorted(given - {"--replay", "--out"}):
-        flags = ", ".join(ignored)
-        console.print(f"A replay shows what was recorded; without effect: {flags}", soft_wrap=True, **PLAIN)
-    return replay.run(console, options.spec.out if "--out" in given else None)
+        notice = f"A replay shows what was recorded; without effect: {', '.join(ignored)}"
+        console.print(notice, soft_wrap=True, **PLAIN)
+    code = replay.run(console, options.spec.out if "--out" in given else None)
+    if notice:
+        why = f" ({'; '.join(missing)})" if missing else ""
+        console.print(f"{notice}{why}", soft_wrap=True, **PLAIN)  # again, for a report's text is long
+    return code
 
 
 def _run(options: Options, tools: Tools, console: Console) -> int:

@@ -49,7 +49,7 @@ def test_a_host_with_everything_lacks_nothing(gpu_host: Path) -> None:
     [
         pytest.param({"STANDIN_GPUS": "0"}, {}, "no NVIDIA GPU", id="no GPU"),
         pytest.param({}, {"python": (("vllm", Path("/bin/false")), *SPEC.python[1:])},
-                     "no vllm in /bin/false: python -m launch.install vllm", id="no engine"),
+                     f"no vllm in /bin/false: {live.typed()} -m launch.install vllm", id="no engine"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named_with_how_to_get_it(
@@ -65,7 +65,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(
 def test_nsys_is_needed_only_by_a_study_that_traces(tmp_path: Path) -> None:
     absent = tmp_path / "nsys"
     assert live.missing(SPEC, live.tools(SPEC, absent)) == (
-        f"no nsys ({absent} does not run): python -m launch.install nsys",
+        f"no nsys ({absent} does not run): {live.typed()} -m launch.install nsys",
     )
     untraced = replace(SPEC, tracing=("off",))
     assert live.missing(untraced, live.tools(untraced, absent)) == ()
@@ -91,6 +91,23 @@ def test_a_checkpoint_that_is_none_is_refused_before_anything_starts(tmp_path: P
     (tmp_path / "config.json").touch()
     live.check_checkpoint(spec)
     live.check_checkpoint(SPEC)
+
+
+def test_an_interpreter_is_named_as_a_reader_types_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert live.typed(f"{tmp_path}/.venv/bin/python") == ".venv/bin/python"
+    assert live.typed(f"{tmp_path}-other/my env/python") == f"'{tmp_path}-other/my env/python'"
+
+
+def test_what_a_study_names_and_this_host_lacks_is_told_with_its_path(tmp_path: Path) -> None:
+    assert live.absent(SPEC, Path(sys.executable)) == ()
+    spec = replace(SPEC, checkpoint=tmp_path / "weights", python=(("vllm", tmp_path / "python"),))
+    weights, python, nsys = live.absent(spec, tmp_path / "nsys")
+    assert (
+        weights == f"--checkpoint {tmp_path / 'weights'} holds no config.json; expected a folder of a model's weights"
+    )
+    assert python.startswith(f"--vllm-python {tmp_path / 'python'} is no program; expected the python of")
+    assert nsys.startswith(f"--nsys {tmp_path / 'nsys'} is no program; expected nsys")
 
 
 def test_a_record_says_what_hardware_and_versions_ran(gpu_host: Path) -> None:

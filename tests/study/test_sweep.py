@@ -255,7 +255,7 @@ def test_live_without_a_gpu_is_an_error_that_says_what_is_missing(tmp_path: Path
 
 def test_live_without_an_engine_says_how_to_get_it(tmp_path: Path) -> None:
     done = sweep(tmp_path, *SMALL, "--vllm-python", "/bin/false")
-    assert done.returncode == 1 and "python -m launch.install vllm" in done.stderr
+    assert done.returncode == 1 and "-m launch.install vllm" in done.stderr
 
 
 def test_an_engine_that_hangs_at_its_end_has_been_measured_all_the_same(tmp_path: Path) -> None:
@@ -303,9 +303,27 @@ def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("Replaying the recorded study: no NVIDIA GPU")
     assert "RECORDED 2026-11-21 on 4x NVIDIA H200" in done.stdout
-    assert "without effect: --engines" in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("A replay shows what was recorded; without effect: --engines") and "no NVIDIA GPU" in last
     page = (tmp_path / "report.html").read_text()
     assert "RECORDED" in page and "580.159.04" in page
+
+
+def test_a_dry_run_on_this_host_refuses_what_is_not_there_and_names_it(tmp_path: Path) -> None:
+    done = run(command(tmp_path, "--dry-run", *SMALL, "--checkpoint", str(tmp_path / "weights")))
+    assert done.returncode == 1 and f"--checkpoint {tmp_path / 'weights'} holds no config.json" in done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+def test_a_dry_run_for_another_host_only_warns_of_it_and_says_how_many_gpus_it_takes(tmp_path: Path) -> None:
+    flags = ("--dry-run", *SMALL, "--gpu", "rtx4090", "--sglang-python", str(tmp_path / "python"))
+    done = run(command(tmp_path, *flags), STANDIN_GPUS="0")
+    assert done.returncode == 0 and f"warning: --sglang-python {tmp_path / 'python'} is no program" in done.stderr
+    first, second = done.stdout.splitlines()[:2]
+    assert first.startswith("Plan for 1 x rtx4090")
+    assert second == "GPUs planned for: 1, for this host has none; --gpu-count N plans for N"
+    named = run(command(tmp_path, *flags, "--gpu-count", "1"), STANDIN_GPUS="0")
+    assert "GPUs planned for" not in named.stdout
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
