@@ -1,4 +1,4 @@
-"""What the traces of a study say: their summaries, their gap distributions, and whether they prove their labels.
+"""What the traces of a study say: their summaries, their gaps by cause, and whether they prove their labels.
 
 Every trace is read once, in a process of its own where there are several.
 """
@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from analysis import compare, iterations, kernels, summary, validity
+from analysis import causes, compare, iterations, kernels, predict, summary, validity
 from analysis.errors import TraceError
 from analysis.extract import read
+from analysis.iterations import Trace
 from analysis.recordings import VARIANT, Record, Study
 from analysis.stats import quantile_curve
+from analysis.typical import Typical
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch")
 RANK_COLUMNS = (
     "rank", "device", "iterations", "iter_median_ms", "iter_p10_ms", "iter_p90_ms", "busy_ms", "idle_ms", "idle_ratio",
     "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
-    "overlap_ratio",
+    "overlap_ratio", "useful_ms", "wait_ms", "straggler_ratio", "host_ms", "t_launch_us", "lead_us", "graph_lead_us",
+    "host_launch_call_us", "host_other_call_us", "host_wait_us", "host_framework_us",
 )  # fmt: skip
 PATH_COLUMNS = (
     "wall_ms", "compute_ms", "collective_ms", "launch_idle_ms", "graph_gap_ms", "other_gap_ms", "residual_ms",
@@ -36,6 +41,9 @@ PATH_COLUMNS = (
 DIFFERENCE_COLUMNS = ("idle_saved_us", "work_saved_us", "group", "off_us", "on_us")
 FITNESS_COLUMNS = ("check", "gates", "found", "expected", "remedy")
 CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
+CAUSE_COLUMNS = ("rank", "cause", "gap_us", "gaps_count", "idle_us")
+# Where the lengths of gaps are counted: eight bins a decade, from below what the clock resolves to beyond an iteration.
+GAP_EDGES_US = 10 ** np.linspace(-2, 5, 57)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,8 @@ class Evidence:
 
     doubts: why it does not count (empty: it proves its label). proof: proven, contradicted (graphs were launched
     although the label says off, or the reverse), insufficient, unfit (the capture cannot carry a verdict), or refused
-    (nothing could be read from it). curves: CURVE_COLUMNS, gap_us in us. kernels: as kernels.table gives them.
+    (nothing could be read from it). curves: CURVE_COLUMNS, gap_us in us. kernels: as kernels.table gives them. gaps:
+    CAUSE_COLUMNS, as by_cause gives them. typical: what predictions rest on; None where what ran is not known.
     """
 
     about: tuple[tuple[str, Any], ...]
@@ -62,6 +71,8 @@ class Evidence:
     kernels: pd.DataFrame
     doubts: tuple[str, ...]
     proof: str
+    gaps: pd.DataFrame
+    typical: Typical | None
 
 
 def jobs(study: Study, name: str) -> list[Job]:
@@ -76,19 +87,24 @@ def jobs(study: Study, name: str) -> list[Job]:
 
 def examine_all(work: Sequence[Job]) -> list[Evidence]:
     """Examine every trace, in the order given; in parallel where there are several traces and processors."""
-    processes_count = min(len(work), os.cpu_count() or 1)
+    return in_processes(examine, work, [job.path.stat().st_size for job in work])
+
+
+def in_processes(function: Callable[[Item], Result], items: Sequence[Item], sizes: Sequence[int]) -> list[Result]:
+    """The result of each item, in the order given; in processes where there are several of both. sizes: of the work."""
+    processes_count = min(len(items), os.cpu_count() or 1)
     if processes_count < 2:
-        return [examine(job) for job in work]
+        return [function(item) for item in items]
     # The largest first: the last one to finish then keeps nobody waiting for long.
-    order = sorted(range(len(work)), key=lambda index: -work[index].path.stat().st_size)
+    order = sorted(range(len(items)), key=lambda index: -sizes[index])
     # Not forked: the caller may run threads (a progress display), whose locks a fork would copy.
     try:
         with ProcessPoolExecutor(processes_count, get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
-            found = dict(zip(order, pool.map(examine, [work[index] for index in order]), strict=True))
+            found = dict(zip(order, pool.map(function, [items[index] for index in order]), strict=True))
     except BrokenProcessPool:
-        # A worker was killed, most likely for its memory: one trace at a time needs less of it.
-        return [examine(job) for job in work]
-    return [found[index] for index in range(len(work))]
+        # A worker was killed, most likely for its memory: one at a time needs less of it.
+        return [function(item) for item in items]
+    return [found[index] for index in range(len(items))]
 
 
 def _leave_interrupts_to_the_parent() -> None:
@@ -103,15 +119,46 @@ def examine(job: Job) -> Evidence:
         gaps, ran = summary.gaps(trace), kernels.table(trace)
     except TraceError as error:
         empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
-        nothing: dict[str, Any] = {"summary": None, "curves": empty, "kernels": pd.DataFrame()}
-        return Evidence(about=job.about, doubts=(str(error),), proof="refused", **nothing)
+        nothing: dict[str, Any] = {"summary": None, "curves": empty, "kernels": pd.DataFrame(), "typical": None}
+        unknown = pd.DataFrame(columns=list(CAUSE_COLUMNS))
+        return Evidence(about=job.about, doubts=(str(error),), proof="refused", gaps=unknown, **nothing)
     doubts = _recorded_doubts(job.record) + validity.contradictions(dict(job.record), found)
     unfit = validity.unfit(job.record, found)
     contradicted = found["graphs"] != job.record["asked"]["graphs"]
     proof = "contradicted" if contradicted else "insufficient" if doubts else "unfit" if unfit else "proven"
     return Evidence(
-        about=job.about, summary=found, curves=_curves(gaps), kernels=ran, doubts=(*doubts, *unfit), proof=proof
-    )
+        about=job.about, summary=found, curves=_curves(gaps), kernels=ran, doubts=(*doubts, *unfit), proof=proof,
+        gaps=by_cause(trace), typical=_typical(trace),
+    )  # fmt: skip
+
+
+def _typical(trace: Trace) -> Typical | None:
+    try:
+        return predict.facts(trace)
+    except TraceError:
+        return None
+
+
+def by_cause(trace: Trace) -> pd.DataFrame:
+    """How many gaps of which length, by what they were spent on: CAUSE_COLUMNS, a row a rank, cause and bin.
+
+    gap_us is the middle of a bin on a logarithmic scale, gaps_count and idle_us their number and sum in an iteration.
+    Empty where graphs ran of which no node was recorded: the gaps inside are unseen.
+    """
+    if trace.activity.graph_tracing not in ("node", "none"):
+        return pd.DataFrame(columns=list(CAUSE_COLUMNS))
+    gaps = causes.label(trace, causes.law(trace))
+    found = gaps.loc[gaps["gap_ns"] > 0, ["rank", "cause", "gap_ns"]]
+    middles_us = np.sqrt(GAP_EDGES_US[:-1] * GAP_EDGES_US[1:])
+    bins = np.clip(np.digitize(found["gap_ns"] / 1e3, GAP_EDGES_US) - 1, 0, len(middles_us) - 1)
+    iterations_count = max(gaps["iteration"].nunique(), 1)
+    by = found.assign(gap_us=middles_us[bins]).groupby(["rank", "cause", "gap_us"], observed=True)["gap_ns"]
+    counted = by.agg(gaps_count="size", idle_us="sum").reset_index()
+    return counted.assign(
+        cause=counted["cause"].astype(str),
+        gaps_count=counted["gaps_count"] / iterations_count,
+        idle_us=counted["idle_us"] / 1e3 / iterations_count,
+    )[list(CAUSE_COLUMNS)]
 
 
 def _recorded_doubts(record: Record) -> tuple[str, ...]:
@@ -199,6 +246,7 @@ def _flat(rank: dict[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in rank.items() if not isinstance(value, dict)}
     flat |= {f"iter_{key}_ms": value for key, value in rank.get("iter_ms", {}).items()}
     flat |= {f"gap_{key}_us": value for key, value in rank.get("gap_us", {}).items()}
+    flat |= {f"host_{key}_us": value for key, value in rank.get("host_us", {}).items()}
     return {key: np.nan if value is None else value for key, value in flat.items()}
 
 
@@ -206,6 +254,13 @@ def curve_table(found: Sequence[Evidence]) -> pd.DataFrame:
     """The gap distributions of the traces that prove their labels: TRACE_KEYS and CURVE_COLUMNS."""
     parts = [one.curves.assign(**dict(one.about)) for one in found if one.proof == "proven"]
     columns = [*TRACE_KEYS, *CURVE_COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def cause_table(found: Sequence[Evidence]) -> pd.DataFrame:
+    """The gaps by cause of the fit traces that prove their labels: TRACE_KEYS and CAUSE_COLUMNS."""
+    parts = [one.gaps.assign(**dict(one.about)) for one in found if _counts(one) and len(one.gaps)]
+    columns = [*TRACE_KEYS, *CAUSE_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 

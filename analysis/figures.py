@@ -1,20 +1,27 @@
-"""How every figure looks and how it becomes a file: palette, mark, PNG and SVG bytes, the same for the same data."""
+"""How every figure looks and how it becomes a file: palette, mark, PNG and SVG bytes, the same for the same data.
+
+Words in figures are English: their letters are paths, so that a figure looks the same wherever it is opened.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from analysis.language import say
 
 ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "hf": "HF transformers"}
-COMPILE_TITLES = {"engine": "", "on": ", compiled", "off": ", not compiled"}
 # Okabe and Ito's vermilion and blue; shape and dash repeat what the colour says, for readers in grey.
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "off": {"color": "#D55E00", "linestyle": "--", "marker": "s", "label": "graphs off"},
@@ -28,8 +35,12 @@ _RC: dict[Any, Any] = {"svg.fonttype": "path", "path.simplify": True}
 
 def engine_title(engine: object, compiled: object = "engine", settings: object = "pinned") -> str:
     """The engine's name as its makers write it; torch.compile, where it was set apart from graphs; what was pinned."""
-    shipped = "" if settings == "pinned" else f", {settings}"
-    return ENGINE_TITLES.get(str(engine), str(engine)) + COMPILE_TITLES[str(compiled)] + shipped
+    name = ENGINE_TITLES.get(str(engine), str(engine))
+    if compiled == "on":
+        name = say("{engine}, compiled", engine=name)
+    elif compiled == "off":
+        name = say("{engine}, not compiled", engine=name)
+    return name if settings == "pinned" else say("{engine}, {settings}", engine=name, settings=settings)
 
 
 def layout_title(tp: object, split: object = "") -> str:
@@ -61,14 +72,96 @@ def source_labels(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
     return {(study, made_by): f"{study}, made by {made_by}" for study, made_by in sources}
 
 
+def one_source(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one (study, made_by) alone, what study.sweep made first: halves that are compared were made alike."""
+    if frame.empty:
+        return frame
+    study, made_by = next(iter(source_labels(frame)))
+    return frame[(frame["study"] == study) & (frame["made_by"] == made_by)]
+
+
+def grid(frame: pd.DataFrame, *, width: float, height: float, least: float = 5.6, **how: Any) -> tuple[Figure, Any]:
+    """A figure with a panel for each engine (down) and TP (across), of this size in inches each, and its panels."""
+    engines, tps = sorted(frame["engine"].unique(), reverse=True), sorted(frame["tp"].unique())
+    figure = Figure(figsize=(max(width * len(tps) + 0.9, least), height * len(engines) + 1.5))
+    panels = figure.subplots(len(engines), len(tps), squeeze=False, **how)
+    return figure, [
+        (panel, engine, tp)
+        for engine, row in zip(engines, panels, strict=True)
+        for tp, panel in zip(tps, row, strict=True)
+    ]
+
+
+def settle(figure: Figure, *, mark: str, title: str, left: float = 0.1, lines: int = 1, **spaces: float) -> None:
+    """Title above, mark below, and the panels between: `left` in inches for labels, so many lines for the legend."""
+    height = figure.get_figheight()
+    figure.suptitle(title, fontsize=10, y=1 - 0.07 / height, va="top")
+    figure.subplots_adjust(
+        left=left / figure.get_figwidth(), right=0.985, top=1 - (0.68 + 0.18 * lines) / height,
+        bottom=bottom_margin(figure, mark), **spaces,
+    )  # fmt: skip
+    add_mark(figure, mark)
+
+
+def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 4) -> None:
+    """One legend for all panels, below the title."""
+    y = 1 - 0.27 / figure.get_figheight()
+    figure.legend(
+        handles=list(handles), loc="upper center", bbox_to_anchor=(0.5, y), ncols=columns, fontsize=8, frameon=False
+    )
+
+
+def graphs_handles(*, markers: bool = True) -> list[Line2D | Patch]:
+    """What tells graphs off from on, for a legend."""
+    keys = ("color", "linestyle", *(("marker",) if markers else ()), "label")
+    return [Line2D([], [], **{key: style[key] for key in keys}) for style in STYLES.values()]
+
+
+def part_handles(parts: Mapping[str, tuple[str, str, str]]) -> list[Line2D | Patch]:
+    """What the parts of stacked bars are, for a legend: word, colour and hatch of each."""
+    return [Patch(facecolor=color, hatch=hatch, edgecolor="white", label=word) for word, color, hatch in parts.values()]
+
+
+def stack(
+    panel: Axes, at: float, values: Mapping[str, float], parts: Mapping[str, tuple[str, str, str]], *,
+    graphs: str, width: float = 0.36, across: bool = False,
+) -> None:  # fmt: skip
+    """A bar of parts one on the other, outlined in the colour and dash of graphs off or on; `across` lays it down."""
+    bar: Any = panel.barh if across else panel.bar
+    begin = "left" if across else "bottom"
+    total = 0.0
+    for part, (_, color, hatch) in parts.items():
+        size = 0.0 if pd.isna(values[part]) else float(values[part])
+        bar(at, size, width, **{begin: total}, color=color, hatch=hatch, edgecolor="white", linewidth=0.5)
+        total += size
+    style = STYLES[graphs]
+    bar(at, total, width, fill=False, edgecolor=style["color"], linestyle=style["linestyle"])
+
+
+def bare(panel: Axes) -> None:
+    """An axis without a box, with small letters."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.tick_params(labelsize=8)
+
+
 def png(figure: Figure) -> bytes:
     """The figure as PNG, 150 dots per inch."""
     return _render(figure, "png", "figure")
 
 
+def svg(figure: Figure, name: str) -> bytes:
+    """The figure as SVG, letters as paths; `name` seeds its element names, which makes them repeatable."""
+    return _render(figure, "svg", name)
+
+
 def svg_uri(figure: Figure, name: str) -> str:
-    """The figure as a data: URI of an SVG; `name` seeds its element names, which makes them repeatable."""
-    return "data:image/svg+xml;base64," + base64.b64encode(_render(figure, "svg", name)).decode("ascii")
+    """The same as a data: URI."""
+    return uri(svg(figure, name))
+
+
+def uri(content: bytes) -> str:
+    """An SVG as a data: URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(content).decode("ascii")
 
 
 def _render(figure: Figure, form: str, name: str) -> bytes:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import shown
 from analysis.figures import SWEEP, engine_title, layout_title
+from analysis.language import join, read, say
 from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, VARIANT
 from analysis.stats import median_interval, paired_ratio
 
@@ -159,30 +161,49 @@ def _mixed_hosts(row: dict[Any, Any], windows: pd.DataFrame) -> list[str]:
 def answers(table: pd.DataFrame) -> list[str]:
     """A sentence for each engine and its torch.compile, model and TP (and study, if several), computed from `pairs`."""
     several = table["study"].nunique() > 1
-    sentences = []
+    sentences: list[str] = []
     keys = ["engine", *VARIANT, "model", "tp", "study", "made_by"]
     for (*variant, model, tp, study, made_by), group in table.groupby(keys, sort=False):
-        parts = "; ".join(_verdict(row) for row in group.to_dict("records"))
-        told = [*([str(study)] if several else []), *([f"by {made_by}"] if made_by != SWEEP else [])]
-        source = f" ({', '.join(told)})" if told else ""
         engine, compiled, settings, split = variant
-        title = engine_title(engine, compiled, settings)
-        sentences.append(f"{title}, {model}, {layout_title(tp, split)}{source}: {parts}.")
+        sentences.append(
+            say(
+                "{engine}, {model}, {layout}{source}: {parts}.",
+                engine=engine_title(engine, compiled, settings),
+                model=model,
+                layout=layout_title(tp, split),
+                source=_source(str(study) if several else "", str(made_by)),
+                parts=join(say("; "), [_verdict(row) for row in group.to_dict("records")]),
+            )
+        )
     return sentences
 
 
+def _source(study: str, made_by: str) -> str:
+    """The study, where there are several, and who made it, where that was not study.sweep; in brackets."""
+    if made_by == SWEEP:
+        return say(" ({study})", study=study) if study else ""
+    if not study:
+        return say(" (by {made_by})", made_by=made_by)
+    return say(" ({study}, by {made_by})", study=study, made_by=made_by)
+
+
 def _verdict(row: dict[Any, Any]) -> str:
-    at = f"at batch {row['batch']}"
+    batch = row["batch"]
     if row["contradiction"]:
-        return f"no answer {at}, a trace contradicts the label ({row['contradiction']})"
+        return say(
+            "no answer at batch {batch}, a trace contradicts the label ({reason})",
+            batch=batch,
+            reason=read(str(row["contradiction"])),
+        )
     gain, low, high = row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]
     if not gain > 0:
-        return f"no answer {at}, {row['caution']}"
-    interval = f"[{low:.2f}, {high:.2f}]"
+        return say("no answer at batch {batch}, {reason}", batch=batch, reason=read(str(row["caution"])))
+    interval: str = shown.bracket(low, high)
     if row["interval_over"] == "windows":
-        interval += " over windows of single starts"
+        interval = say("{interval} over windows of single starts", interval=interval)
+    ratio = {"gain": shown.three(gain), "interval": interval, "batch": batch}
     if low <= 1 <= high:
-        return f"no difference beyond noise {at} (off / on {gain:.2f} {interval})"
+        return say("no difference beyond noise at batch {batch} (off / on {gain} {interval})", **ratio)
     if gain > 1:
-        return f"on: {gain:.1f}x faster decode {at} {interval}"
-    return f"off: {1 / gain:.2f}x faster decode {at} (off / on {gain:.2f} {interval})"
+        return say("on: {times:.1f}x faster decode at batch {batch} {interval}", times=gain, **ratio)
+    return say("off: {times:.2f}x faster decode at batch {batch} (off / on {gain} {interval})", times=1 / gain, **ratio)

@@ -19,10 +19,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import capacity, evidence, figures, headline, provenance, recordings, report, served, tables
+from analysis import capacity, evidence, figures, headline, provenance, recordings, served, tables
 from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.frames import read as read_trace
+from analysis.gathered import Gathered, gather
 from analysis.plots import critical_path, iteration_time, launch_gaps
 from analysis.recordings import VARIANT
 from analysis.study_tables import TABLES
@@ -109,8 +110,8 @@ class Study:
         return self._table("critical_paths", evidence.path_table(self._gathered.evidence))
 
     @cached_property
-    def _gathered(self) -> report.Gathered:
-        return report.gather([self.recording.folder])
+    def _gathered(self) -> Gathered:
+        return gather([self.recording.folder])
 
     def _table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         return tables.conform(frame, TABLES[name], name)

@@ -139,11 +139,11 @@ def test_one_contradiction_outweighs_a_proof():
         ),
         pytest.param(
             [[4], [4], [4]], [[8], [8], [8]], PROVEN,
-            "off: 2.00x faster decode at batch 1 (off / on 0.50 [0.50, 0.50])", id="off",
+            "off: 2.00x faster decode at batch 1 (off / on 0.500 [0.500, 0.500])", id="off",
         ),
         pytest.param(
             [[4], [5], [6]], [[5], [5], [5]], PROVEN,
-            "no difference beyond noise at batch 1 (off / on 1.00 [0.80, 1.20])", id="within noise",
+            "no difference beyond noise at batch 1 (off / on 1.00 [0.800, 1.20])", id="within noise",
         ),
         pytest.param(
             [[8, 9, 10]], [[4, 4, 4]], PROVEN,

@@ -15,6 +15,7 @@ import pytest
 
 import analysis
 from analysis import Study, report
+from analysis import notebook as tested
 from analysis.errors import TraceError
 from analysis.notebook import Picture
 from analysis.study_tables import TABLES
@@ -90,8 +91,8 @@ def test_tables_are_those_of_the_report(study: Study) -> None:
 
 def test_traces_are_read_once_and_only_when_they_are_asked_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Any] = []
-    original = report.gather
-    monkeypatch.setattr(report, "gather", lambda folders: reads.append(folders) or original(folders))
+    original = tested.gather
+    monkeypatch.setattr(tested, "gather", lambda folders: reads.append(folders) or original(folders))
     fresh = Study.open(study.recording.folder)
     assert len(fresh.cases) == 6 and len(fresh.windows) == 8 and len(fresh.traces) == 2
     assert fresh.served.empty and len(fresh.capacity) == 1

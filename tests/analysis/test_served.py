@@ -118,7 +118,7 @@ def test_the_report_shows_serving_with_its_answer_and_its_table(folder: Path, tm
     text = page.with_suffix(".md").read_text()
     assert "TP1 serving 4 requests/s, graphs off / on:" in text and "## Under load" in text
     assert "TPOT 10 / 5 ms" in text and "the client took 95% of a core" in text
-    assert (tmp_path / "report" / "serving.csv").read_text().count("\n") == 2
+    assert (tmp_path / "report" / "tables" / "serving.csv").read_text().count("\n") == 2
 
 
 def test_a_study_that_served_nothing_has_no_such_section(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Sections as a page and as a summary: HTML in one file that allows nothing external, and Markdown.
+
+Owns the templates' environment, what they escape, and the page's Content-Security-Policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html as escaping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from analysis import language
+from analysis.blocks import Section
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure as files: beside the summary, and as a data: URI in the page, of this size in pixels."""
+
+    png: str
+    uri: str
+    width: int
+    height: int
+
+
+def html(shown: Mapping[str, Any]) -> str:
+    """The page of sources, sections, pictures by figure, and cases."""
+    sections: Sequence[Section] = shown["sections"]
+    styles = [_text("report.css"), _text("language.css"), *(style for one in sections for style in one.styles)]
+    scripts = [_text("report.js"), _text("language.js"), *(script for one in sections for script in one.scripts)]
+    told = {"styles": styles, "scripts": scripts, "policy": policy(sections, styles, scripts)}
+    return _environment().get_template("report.html").render({**shown, **told})
+
+
+def markdown(shown: Mapping[str, Any]) -> str:
+    """The same as Markdown, in English, with its figures beside it."""
+    return _environment().get_template("report.md").render(shown)
+
+
+def policy(sections: Sequence[Section], styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """Nothing from outside; of styles and scripts those that the page was made with, known by their hashes."""
+    style = "'unsafe-inline'" if any(one.inline_styles for one in sections) else " ".join(map(_hashed, styles))
+    return (
+        f"default-src 'none'; img-src data:; style-src {style}; script-src {' '.join(map(_hashed, scripts))}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=jinja2.select_autoescape(),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    language.install(environment)
+    environment.filters["cell"] = markdown_cell
+    return environment
+
+
+def markdown_cell(text: object) -> str:
+    """Text that neither ends a Markdown table cell nor starts an element."""
+    plain = escaping.escape(" ".join(str(text).split()), quote=False)
+    return "".join(f"\\{character}" if character in "\\|`*_[]" else character for character in plain)

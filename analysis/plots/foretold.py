@@ -1,0 +1,74 @@
+"""Predictions beside what was measured: on the line they agree."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from analysis.figures import SWEEP, bare, engine_title, legend, settle
+
+COLUMNS = (
+    "study", "made_by", "engine", "tp", "batch", "direction", "predicted_ms", "predicted_low_ms", "predicted_high_ms",
+    "measured_ms",
+)  # fmt: skip
+_LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#444444", "D"))
+_TICKS = [step * 10.0**power for power in range(-2, 5) for step in (1, 2, 5)]
+
+
+def draw(predictions: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
+    """PREDICTED iteration time with its interval over the measured one, a panel a direction, a mark an engine.
+
+    predictions: COLUMNS, times in ms. Open marks: study.sweep was not the maker. Returns a matplotlib Figure.
+    """
+    directions = list(dict.fromkeys(predictions["direction"]))
+    engines = sorted(predictions["engine"].unique(), reverse=True)
+    figure = Figure(figsize=(8.0, 4.4))
+    panels = figure.subplots(1, len(directions), squeeze=False)[0]
+    for panel, direction in zip(panels, directions, strict=True):
+        mine = predictions[predictions["direction"] == direction]
+        for number, (engine, (color, marker)) in enumerate(zip(engines, _LOOKS, strict=False)):
+            _draw(panel, mine[mine["engine"] == engine], color, marker, before=number % 2 == 1)
+        panel.set_title(f"{direction}, PREDICTED", fontsize=9.5)
+        _axes(panel, mine)
+    panels[0].set_ylabel("iteration, PREDICTED (ms)", fontsize=8.5)
+    handles = [
+        Line2D([], [], linestyle="none", color=color, marker=marker, label=engine_title(engine))
+        for engine, (color, marker) in zip(engines, _LOOKS, strict=False)
+    ]
+    handles.append(Line2D([], [], color="#888888", linewidth=0.9, label="as measured"))
+    legend(figure, handles, columns=5)
+    settle(figure, mark=mark, title=title, left=0.7, wspace=0.15)
+    return figure
+
+
+def _draw(panel: Axes, mine: pd.DataFrame, color: str, marker: str, *, before: bool) -> None:
+    """`before` puts the names left of the marks, so that two engines' do not lie on each other."""
+    for row in mine.to_dict("records"):
+        panel.vlines(row["measured_ms"], row["predicted_low_ms"], row["predicted_high_ms"], color=color, linewidth=1.1)
+        face = color if row["made_by"] == SWEEP else "white"
+        panel.plot(
+            row["measured_ms"], row["predicted_ms"], marker=marker, color=color, markerfacecolor=face, markersize=5
+        )
+        panel.annotate(
+            f"TP{row['tp']}", (row["measured_ms"], row["predicted_ms"]), xytext=(-5 if before else 5, -3),
+            textcoords="offset points", fontsize=6.5, color="#444444", ha="right" if before else "left",
+        )  # fmt: skip
+
+
+def _axes(panel: Axes, mine: pd.DataFrame) -> None:
+    times_ms = mine[["predicted_low_ms", "predicted_high_ms", "measured_ms"]].to_numpy(dtype=float)
+    low, high = times_ms.min() / 1.15, times_ms.max() * 1.25
+    panel.plot([low, high], [low, high], color="#888888", linewidth=0.9, zorder=0)
+    for axis, name in ((panel.xaxis, "x"), (panel.yaxis, "y")):
+        getattr(panel, f"set_{name}scale")("log")
+        getattr(panel, f"set_{name}lim")(low, high)
+        axis.set_major_locator(FixedLocator([tick for tick in _TICKS if low <= tick <= high]))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel("iteration, measured untraced (ms)", fontsize=8.5)
+    panel.grid(color="#e3e3e3", linewidth=0.5)
+    bare(panel)

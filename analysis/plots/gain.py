@@ -1,0 +1,90 @@
+"""How many times faster graphs make decoding: a row a configuration, a mark a batch, with intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from analysis.figures import STYLES, SWEEP, bare, engine_title, layout_title, legend, settle
+
+COLUMNS = (
+    "study", "made_by", "engine", "model", "batch", "tp", "compile", "settings", "split", "gain_ratio",
+    "gain_low_ratio", "gain_high_ratio",
+)  # fmt: skip
+_MARKERS = "os^Dv<>p"
+_TICKS = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
+_ABOUT = ["engine", "compile", "settings", "model", "split", "tp", "study", "made_by"]
+
+
+def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
+    """Graphs off / on with its interval, on a logarithmic scale; right of 1 graphs are faster.
+
+    pairs: COLUMNS, a row a configuration and batch, as headline.pairs gives them. What study.sweep did not make has
+    open marks. Returns a matplotlib Figure.
+    """
+    found = pairs.dropna(subset=["gain_ratio"])
+    rows = found[_ABOUT].drop_duplicates().reset_index(drop=True)
+    batches = sorted(found["batch"].unique())
+    figure = Figure(figsize=(6.2, 1.55 + 0.34 * max(len(rows), 2)))
+    panel = figure.subplots()
+    for place, row in enumerate(rows.to_dict("records")):
+        mine = found[(found[_ABOUT] == pd.Series(row)).all(axis=1)]
+        _draw_row(panel, mine, place, batches)
+    panel.axvline(1, color="#444444", linewidth=0.9)
+    panel.set_yticks(range(len(rows)), _names(rows))
+    panel.set_ylim(len(rows) - 0.4, -0.6)
+    _gain_axis(panel, found)
+    panel.set_title("right of 1: decoding is faster with graphs", fontsize=8.5, color="#444444")
+    legend(figure, [_handle(batch, index) for index, batch in enumerate(batches)], columns=6)
+    settle(figure, mark=mark, title=title, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
+    return figure
+
+
+def _draw_row(panel: Axes, mine: pd.DataFrame, place: int, batches: list[int]) -> None:
+    step = 0.56 / max(len(batches), 2)
+    for row in mine.to_dict("records"):
+        index = batches.index(row["batch"])
+        at = place + (index - (len(batches) - 1) / 2) * step
+        low, high = (row[f"gain_{end}_ratio"] for end in ("low", "high"))
+        color = STYLES["on"]["color"]
+        if not np.isnan(low):
+            panel.hlines(at, low, high, color=color, linewidth=1.6)
+        face = color if row["made_by"] == SWEEP else "white"
+        marker = _MARKERS[index % len(_MARKERS)]
+        panel.plot(row["gain_ratio"], at, marker=marker, color=color, markerfacecolor=face, markersize=5, zorder=3)
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """What tells the rows apart, and no more."""
+    told = []
+    for row in rows.to_dict("records"):
+        parts = [engine_title(row["engine"], row["compile"], row["settings"])]
+        parts += [str(row["model"])] if rows["model"].nunique() > 1 else []
+        parts += [layout_title(row["tp"], row["split"])]
+        parts += [str(row["study"])] if rows["study"].nunique() > 1 else []
+        told.append(" ".join(parts))
+    return told
+
+
+def _gain_axis(panel: Axes, found: pd.DataFrame) -> None:
+    values = found[["gain_ratio", "gain_low_ratio", "gain_high_ratio"]].to_numpy(dtype=float)
+    values = values[np.isfinite(values)] if values.size else values
+    low, high = (min(values.min(), 1.0), max(values.max(), 1.0)) if values.size else (1.0, 2.0)
+    panel.set_xscale("log")
+    panel.set_xlim(low / 1.15, high * 1.15)
+    panel.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if low / 1.15 <= tick <= high * 1.15]))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.set_xlabel("iteration time, graphs off / on (ratio)", fontsize=8.5)
+    panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.set_axisbelow(True)
+    bare(panel)
+
+
+def _handle(batch: int, index: int) -> Line2D:
+    marker = _MARKERS[index % len(_MARKERS)]
+    return Line2D([], [], color=STYLES["on"]["color"], marker=marker, markersize=5, label=f"batch {batch}")

@@ -1,0 +1,87 @@
+"""How many gaps of which length, and why: launches that came late, dependencies, nodes of a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from analysis.evidence import GAP_EDGES_US
+from analysis.figures import STYLES, bare, engine_title, graphs_handles, grid, legend, one_source, settle
+
+COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "cause", "gap_us", "gaps_count", "idle_us")
+CAUSES = {
+    "launch": ("waiting for launches", "\\\\\\\\"),
+    "graph": ("between nodes of a graph", "////"),
+    "dependency": ("after what came before", "---"),
+    "unknown": ("launch not recorded", "++"),
+}
+SHORTEST_US, LONGEST_US = 0.03, 3000.0
+
+
+def draw(gaps: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
+    """Gaps of an iteration by length, a panel an engine and TP, of the rank that idles most: the others wait for it.
+
+    Colour and outline say graphs off or on, hatches the cause. gaps: COLUMNS, gap_us the middle of a bin in us,
+    gaps_count how many an iteration has. Returns a matplotlib Figure.
+    """
+    figure, panels = grid(gaps, width=2.3, height=1.9, sharex=True, sharey=True)
+    for panel, engine, tp in panels:
+        mine = one_source(gaps[(gaps["engine"] == engine) & (gaps["tp"] == tp)])
+        for graphs in STYLES:
+            _draw_half(panel, longest_idle(mine[mine["graphs"] == graphs]), graphs)
+        panel.set_title(f"{engine_title(engine)} TP{tp}", fontsize=9)
+        _axes(panel)
+        if engine == panels[-1][1]:
+            panel.set_xlabel("length of gap (us)", fontsize=8.5)
+        if tp == panels[0][2]:
+            panel.set_ylabel("gaps an iteration (count)", fontsize=8.5)
+    panels[0][0].set_ylim(bottom=0)
+    shown = [cause for cause in CAUSES if (gaps["cause"] == cause).any()]
+    hatches: list[Any] = [
+        Patch(facecolor="white", edgecolor="#444444", hatch=CAUSES[cause][1], label=CAUSES[cause][0]) for cause in shown
+    ]
+    legend(figure, [*graphs_handles(markers=False), *hatches], columns=3)
+    settle(figure, mark=mark, title=title, lines=2, left=0.75, wspace=0.09, hspace=0.35)
+    return figure
+
+
+def longest_idle(gaps: pd.DataFrame) -> pd.DataFrame:
+    """The gaps of the rank of one trace that idles most; of the first trace, where there are several."""
+    if gaps.empty:
+        return gaps
+    first = gaps[gaps["case"] == gaps["case"].iloc[0]]
+    idle_us = first.groupby("rank")["idle_us"].sum()
+    most: pd.DataFrame = first[first["rank"] == idle_us.idxmax()]
+    return most
+
+
+def _draw_half(panel: Axes, gaps: pd.DataFrame, graphs: str) -> None:
+    """A filled outline for each cause, one on the other."""
+    style = STYLES[graphs]
+    below = pd.Series(0.0, index=range(len(GAP_EDGES_US) - 1))
+    for cause, (_, hatch) in CAUSES.items():
+        mine = gaps[gaps["cause"] == cause]
+        if mine.empty:
+            continue
+        bins = pd.cut(mine["gap_us"], list(GAP_EDGES_US), labels=False)
+        here = mine.groupby(bins)["gaps_count"].sum().reindex(below.index, fill_value=0.0)
+        panel.stairs(
+            below + here, list(GAP_EDGES_US), baseline=below.to_numpy(), fill=True, facecolor="none", hatch=hatch,
+            edgecolor=style["color"], linewidth=0, alpha=0.8,
+        )  # fmt: skip
+        below = below + here
+    panel.stairs(below, list(GAP_EDGES_US), color=style["color"], linestyle=style["linestyle"], linewidth=1.2)
+
+
+def _axes(panel: Axes) -> None:
+    panel.set_xscale("log")
+    panel.set_xlim(SHORTEST_US, LONGEST_US)
+    panel.xaxis.set_major_locator(FixedLocator([0.1, 1, 10, 100, 1000]))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    bare(panel)

@@ -1,0 +1,55 @@
+"""What the launching thread does in an iteration: launch calls, other CUDA calls, Python and the engine, blocking."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, one_source, part_handles, settle
+from analysis.figures import stack as bar
+
+PARTS = {
+    "host_framework_us": ("Python and the engine", "#1b3a57", ""),
+    "host_launch_call_us": ("launch calls", "#4f86b5", ""),
+    "host_other_call_us": ("other CUDA calls", "#9fc5de", "///"),
+    "host_wait_us": ("blocked, waiting for the GPU", "#f6d2b8", "\\\\\\"),
+}
+COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "t_launch_us", *PARTS)
+
+
+def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
+    """A bar for graphs off and one for on, by TP, a panel an engine: the rank whose host works the longest.
+
+    ranks: COLUMNS, medians in us an iteration, traced. Returns a matplotlib Figure.
+    """
+    engines, tps = sorted(ranks["engine"].unique(), reverse=True), sorted(ranks["tp"].unique())
+    figure = Figure(figsize=(8.0, 4.2))
+    panels = figure.subplots(1, len(engines), sharey=True, squeeze=False)[0]
+    for panel, engine in zip(panels, engines, strict=True):
+        for position, tp in enumerate(tps):
+            _draw_size(panel, one_source(ranks[(ranks["engine"] == engine) & (ranks["tp"] == tp)]), position)
+        panel.set_title(engine_title(engine), fontsize=10)
+        panel.set_xlabel("tensor-parallel size (GPUs)")
+        panel.set_xticks(range(len(tps)), [str(tp) for tp in tps])
+        bare(panel)
+    panels[0].set_ylabel("host, traced iteration (ms)")
+    legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
+    settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06)
+    return figure
+
+
+def busiest(ranks: pd.DataFrame) -> pd.DataFrame:
+    """Of each trace the rank whose host works the longest: launches, other calls and framework, without blocking."""
+    if ranks.empty:
+        return ranks
+    work_us = ranks[[part for part in PARTS if part != "host_wait_us"]].sum(axis=1, min_count=1)
+    told = ranks[work_us.notna()]
+    return told.loc[work_us[work_us.notna()].groupby([told["study"], told["case"], told["graphs"]]).idxmax()]
+
+
+def _draw_size(panel: Axes, ranks: pd.DataFrame, position: int) -> None:
+    for graphs, shift in zip(STYLES, (-0.2, 0.2), strict=True):
+        for row in busiest(ranks[ranks["graphs"] == graphs]).head(1).to_dict("records"):
+            values = {part: float(row[part]) / 1e3 for part in PARTS}
+            bar(panel, position + shift, values, PARTS, graphs=graphs)

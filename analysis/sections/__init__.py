@@ -1,0 +1,49 @@
+"""The sections of a report, one a file: each takes what was gathered and gives its part, or None where it has no data.
+
+`every` is the list, in the order in which a reader meets them.
+"""
+
+from __future__ import annotations
+
+from analysis.blocks import Section
+from analysis.gathered import Gathered
+from analysis.sections import (
+    breakeven,
+    capacity,
+    changes,
+    excluded,
+    gaps,
+    hosts,
+    iterations,
+    kernels,
+    paths,
+    predictions,
+    ranks,
+    serving,
+    switches,
+    traces,
+    verdict,
+)
+
+ORDER = (
+    verdict.build,
+    changes.build,
+    paths.build,
+    iterations.build,
+    switches.build,
+    gaps.build,
+    ranks.build,
+    hosts.build,
+    serving.build,
+    capacity.build,
+    breakeven.build,
+    predictions.build,
+    kernels.build,
+    traces.build,
+    excluded.build,
+)
+
+
+def every(gathered: Gathered) -> list[Section]:
+    """The sections that there are data for."""
+    return [section for build in ORDER if (section := build(gathered)) is not None]

@@ -1,0 +1,113 @@
+"""The break-even map: above which host time a launch graphs pay, by GPU, beside what hosts took.
+
+Break-evens are PREDICTED, what hosts took is measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis import breakeven as crossing
+from analysis import foretold, launch_map, shown
+from analysis.blocks import Graphic, Section, Table, tabulate
+from analysis.gathered import Gathered
+from analysis.language import say
+from analysis.recordings import VARIANT
+from analysis.sections import columns
+
+_BATCH_COLUMNS = (
+    "study", "engine", "model", "tp", *VARIANT, "predicted_batch", "measured_up_to", "measured_ratio",
+)  # fmt: skip
+
+
+def build(gathered: Gathered) -> Section | None:
+    """None where neither a fit trace with graphs off has measured times, nor several batches were measured."""
+    rows = foretold.breakevens(foretold.recorded(gathered))
+    batches = _batches(gathered)
+    if not rows and batches.empty:
+        return None
+    mapped = [row for row in rows if row["compile"] == "engine"]
+    return Section(
+        id="breakeven",
+        title=say("Break-even: when launching is the longer side"),
+        blocks=(
+            *((_figure(gathered, mapped),) if mapped else ()),
+            *((_table(gathered, rows, "breakeven"),) if rows else ()),
+            *((_batch_table(gathered, batches),) if len(batches) else ()),
+        ),
+        notes=(
+            say(
+                "PREDICTED: recorded iterations are played again with the work that another GPU's bandwidth would "
+                "allow. Above the break-even launching is the longer side, and graphs pay."
+            ),
+        ),
+    )
+
+
+def _batches(gathered: Gathered) -> pd.DataFrame:
+    windows = gathered.countable
+    rows = [
+        {"study": study, **row}
+        for (study, _), mine in windows.groupby(["study", "made_by"])
+        for row in crossing.batches(mine)
+    ]
+    return pd.DataFrame(rows, columns=list(_BATCH_COLUMNS))
+
+
+def _figure(gathered: Gathered, rows: list[dict[str, Any]]) -> Graphic:
+    table = foretold.breakeven_table(rows)
+    return Graphic(
+        name="breakeven",
+        figure=launch_map.draw(rows),
+        alt=say(
+            "How long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long recorded "
+            "hosts take for one, measured (lines). Where the line is above the bar, graphs pay."
+        ),
+        table=_table(gathered, rows, "breakeven_map"),
+        mark=say("PREDICTED from: {mark}", mark=gathered.short_mark_of(table)),
+    )
+
+
+def _table(gathered: Gathered, rows: list[dict[str, Any]], name: str) -> Table:
+    found = foretold.breakeven_table(rows)
+    sides = {"launch": say("launching"), "gpu": say("the GPU"), "undecided": say("undecided")}
+    return tabulate(
+        found,
+        [
+            *columns.configuration(),
+            (say("GPU"), lambda row: str(row["gpu"])),
+            (
+                say("PREDICTED break-even (us a launch)"),
+                lambda row: shown.interval(
+                    row["predicted_breakeven_us"], row["predicted_low_us"], row["predicted_high_us"]
+                ),
+            ),
+            columns.figure(say("recorded host, measured (us a launch)"), "measured_launch_us"),
+            (say("PREDICTED longer side"), lambda row: sides.get(row["predicted_bound"], shown.NONE)),
+            *columns.source(gathered),
+        ],
+        name=name,
+        caption=say("Break-even by GPU, PREDICTED, beside what the recorded host takes for a launch"),
+        mark=say("PREDICTED from: {mark}", mark=gathered.short_mark_of(found)),
+    )
+
+
+def _batch_table(gathered: Gathered, batches: pd.DataFrame) -> Table:
+    return tabulate(
+        batches,
+        [
+            *columns.layout(),
+            columns.figure(say("largest batch measured"), "measured_up_to"),
+            columns.figure(say("off / on there, measured (ratio)"), "measured_ratio"),
+            columns.figure(say("PREDICTED GPU-bound from batch, a guess"), "predicted_batch"),
+            *columns.source(gathered),
+        ],
+        name="breakeven_batches",
+        caption=say(
+            "Up to which batch launching stays the longer side: measured at the largest batch, and PREDICTED by a line "
+            "through the times with graphs on, without an interval"
+        ),
+        mark=gathered.short_mark_of(batches),
+    )

@@ -1,0 +1,92 @@
+"""Columns and names that several sections share: what a row is of, where it comes from, and what a figure is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis import shown
+from analysis.blocks import Cell
+from analysis.figures import SWEEP
+from analysis.gathered import Gathered
+from analysis.language import say
+from analysis.recordings import VARIANT
+
+KEYS = ["model", "batch", *VARIANT]
+
+
+def configuration() -> list[tuple[str, Cell]]:
+    """Engine, model, batch, TP."""
+    return [*layout(), (say("batch"), shown.batch)]
+
+
+def layout() -> list[tuple[str, Cell]]:
+    """Engine, model, TP."""
+    return [
+        (say("engine"), shown.engine),
+        (say("model"), lambda row: str(row["model"])),
+        (say("TP"), shown.layout),
+    ]
+
+
+def traced() -> list[tuple[str, Cell]]:
+    """What a trace is of."""
+    return [
+        *configuration(),
+        (say("graphs"), lambda row: str(row["graphs"])),
+        (say("tracing"), lambda row: str(row["tracing"])),
+    ]
+
+
+def figure(heading: str, column: str) -> tuple[str, Cell]:
+    """A column of numbers."""
+    return heading, lambda row: shown.number(row[column])
+
+
+def both(heading: str, column: str) -> tuple[str, Cell]:
+    """A column of numbers, graphs off / on."""
+    return heading, lambda row: shown.either(row[f"off_{column}"], row[f"on_{column}"])
+
+
+def source(gathered: Gathered) -> list[tuple[str, Cell]]:
+    """Which study a row is of and what made it, where not all are alike."""
+    return [(say("source"), _source)] if gathered.several else []
+
+
+def _source(row: Mapping[Any, Any]) -> str:
+    made_by = row.get("made_by", SWEEP)
+    return str(row["study"]) if made_by == SWEEP else say("{study}, by {made_by}", study=row["study"], made_by=made_by)
+
+
+def figures_of(
+    frame: pd.DataFrame, *more: str, without: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """What one figure can show, by KEYS and `more` but `without`: its name in words and as a file, and its rows."""
+    keys = [key for key in [*KEYS, *more] if key not in without]
+    for values, group in frame.groupby(keys, sort=True):
+        about = dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True))
+        yield _title(about), _file(about), group
+
+
+def _title(about: Mapping[str, Any]) -> str:
+    words = [str(about["model"])]
+    if about.get("compile", "engine") != "engine":
+        words.append(f"torch.compile {about['compile']}")
+    words += [str(about["split"]).upper()] if about.get("split") else []
+    words += [str(about["settings"])] if about.get("settings", "pinned") != "pinned" else []
+    if "batch" in about:
+        words.append("while serving" if about["batch"] == shown.SERVED else f"batch {about['batch']}")
+    words += [f"{about['tracing']} tracing"] if about.get("tracing", "node") != "node" else []
+    return ", ".join(words)
+
+
+def _file(about: Mapping[str, Any]) -> str:
+    words = [str(about["model"])]
+    words += [f"b{about['batch']}"] if "batch" in about else []
+    words += [f"compile-{about['compile']}"] if about.get("compile", "engine") != "engine" else []
+    words += [str(about["split"])] if about.get("split") else []
+    words += [str(about["settings"])] if about.get("settings", "pinned") != "pinned" else []
+    words += [str(about["tracing"])] if "tracing" in about else []
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in "_".join(words))

@@ -1,0 +1,88 @@
+"""Iteration time by tensor-parallel size and by batch, every engine start a point."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import headline, shown
+from analysis.blocks import Graphic, Section, Table, tabulate
+from analysis.gathered import Gathered
+from analysis.language import say
+from analysis.plots import batches, iteration_time
+from analysis.recordings import VARIANT
+from analysis.sections import columns
+
+
+def build(gathered: Gathered) -> Section | None:
+    """None where nothing that counts was measured untraced."""
+    countable = gathered.countable
+    if countable.empty:
+        return None
+    starts = headline.per_start(countable)
+    captured = countable.drop_duplicates("case").set_index("case")["captured_batch"]
+    starts = starts.assign(captured_batch=starts["case"].map(captured))
+    return Section(
+        id="iterations",
+        title=say("Iteration time by TP and by batch"),
+        blocks=(
+            *(_by_tp(gathered, *one) for one in columns.figures_of(starts)),
+            *(_by_batch(gathered, *one) for one in columns.figures_of(_several_batches(starts), without=("batch",))),
+        ),
+    )
+
+
+def _several_batches(starts: pd.DataFrame) -> pd.DataFrame:
+    """Of the starts those of models that were measured at more than one batch."""
+    return starts[starts.groupby(["model", *VARIANT])["batch"].transform("nunique") > 1]
+
+
+def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
+    title = f"{what}: iteration time by tensor-parallel size"
+    return Graphic(
+        name=f"iteration_time_{file}",
+        figure=iteration_time.draw(starts, mark=gathered.mark_of(starts), title=title),
+        alt=say(
+            "{what}: iteration time by tensor-parallel size. Points are engine starts, lines medians, whiskers the "
+            "range over starts, labels off / on.",
+            what=what,
+        ),
+        table=_table(gathered, starts, f"iteration_time_{file}"),
+        mark=gathered.short_mark_of(starts),
+    )
+
+
+def _by_batch(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
+    title = f"{what}: iteration time by batch"
+    return Graphic(
+        name=f"batches_{file}",
+        figure=batches.draw(starts, mark=gathered.mark_of(starts), title=title),
+        alt=say(
+            "{what}: iteration time by batch, graphs off and on. Points are engine starts, lines medians over starts; "
+            "beyond a dotted line no size has a graph.",
+            what=what,
+        ),
+        table=_table(gathered, starts, f"batches_{file}"),
+        mark=gathered.short_mark_of(starts),
+    )
+
+
+def _table(gathered: Gathered, starts: pd.DataFrame, name: str) -> Table:
+    times = (
+        starts.groupby([*headline.PAIR_KEYS, "graphs"], sort=False)["tpot_ms"]
+        .agg(["median", "min", "max", "size"])
+        .reset_index()
+    )
+    return tabulate(
+        times,
+        [
+            *columns.configuration(),
+            (say("graphs"), lambda row: str(row["graphs"])),
+            (say("median (ms)"), lambda row: shown.number(row["median"])),
+            (say("lowest, highest (ms)"), lambda row: shown.bracket(row["min"], row["max"])),
+            (say("starts"), lambda row: str(row["size"])),
+            *columns.source(gathered),
+        ],
+        name=name,
+        caption=say("Iteration time (TPOT, untraced) over engine starts"),
+        mark=gathered.short_mark_of(starts),
+    )

@@ -1,0 +1,97 @@
+"""What kernels differ between graphs off and on: other work, which graphs did not take away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis import evidence, shown
+from analysis.blocks import Graphic, Section, Table
+from analysis.gathered import Gathered
+from analysis.groups import GROUPS
+from analysis.language import say
+from analysis.plots import kernel_groups
+from analysis.sections import columns
+
+
+def build(gathered: Gathered) -> Section | None:
+    """None where there is no pair of fit traces."""
+    found = evidence.difference_table(gathered.evidence)
+    if found.empty:
+        return None
+    return Section(
+        id="kernels",
+        title=say("What the GPUs compute, off and on"),
+        leads=tuple(_leads(found)),
+        blocks=(
+            *(_figure(gathered, *one) for one in columns.figures_of(found, "tracing")),
+            _table(gathered, found, "differences"),
+        ),
+    )
+
+
+def _pairs(found: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    keys = [key for key in found.columns if key not in ("group", "off_us", "on_us")]
+    yield from (pair for _, pair in found.groupby(keys, sort=False, dropna=False))
+
+
+def _leads(found: pd.DataFrame) -> Iterator[str]:
+    for pair in _pairs(found):
+        row = pair.iloc[0].to_dict()
+        if pd.notna(row["idle_saved_us"]):
+            yield say(
+                "{engine}, {model}, TP{layout}, batch {batch}: graphs on saves {idle} us of idle time and {work} us of "
+                "other work an iteration, traced.",
+                engine=shown.engine(row),
+                model=row["model"],
+                layout=shown.layout(row),
+                batch=shown.batch(row),
+                idle=shown.number(row["idle_saved_us"]),
+                work=shown.number(row["work_saved_us"]),
+            )
+
+
+def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Graphic:
+    title = f"{what}: work of the GPUs by group of kernels (traced)"
+    return Graphic(
+        name=f"kernels_{file}",
+        figure=kernel_groups.draw(found, mark=gathered.mark_of(found), title=title),
+        alt=say(
+            "{what}: useful time of each group of kernels in a traced iteration, graphs off and on, without waiting in "
+            "collectives.",
+            what=what,
+        ),
+        table=_table(gathered, found, f"kernels_{file}"),
+        mark=gathered.short_mark_of(found),
+    )
+
+
+def _table(gathered: Gathered, found: pd.DataFrame, name: str) -> Table:
+    groups = [group for group in GROUPS if (found["group"] == group).any()]
+    more = [*columns.configuration(), (say("tracing"), lambda row: str(row["tracing"]))]
+    source = columns.source(gathered)
+    rows = []
+    for pair in _pairs(found):
+        row = pair.iloc[0].to_dict()
+        times = {str(one["group"]): shown.either(one["off_us"], one["on_us"]) for one in pair.to_dict("records")}
+        rows.append((
+            *(cell(row) for _, cell in more), shown.number(row["idle_saved_us"]), shown.number(row["work_saved_us"]),
+            *(times.get(group, shown.NONE) for group in groups), *(cell(row) for _, cell in source),
+        ))  # fmt: skip
+    return Table(
+        name=name,
+        caption=say(
+            "What differs between graphs off and on, per traced decode iteration. Saved: off less on along the "
+            "critical path, as idle time of the GPU and as other work. Then the time of each group of kernels, off / "
+            "on, without the spinning in collectives: a difference there is other work, not waiting that graphs took "
+            "away"
+        ),
+        columns=(
+            *(heading for heading, _ in more), say("idle saved (us)"), say("work saved (us)"),
+            *(say("{group} (us)", group=group) for group in groups), *(heading for heading, _ in source),
+        ),
+        rows=tuple(rows),
+        mark=gathered.short_mark_of(found),
+        data=found,
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Serving: throughput, time to first token and time per token by load, graphs off and on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis import served, shown
+from analysis.blocks import Graphic, Row, Section, Table, tabulate
+from analysis.gathered import Gathered
+from analysis.language import say
+from analysis.plots import load
+from analysis.sections import columns
+
+
+def build(gathered: Gathered) -> Section | None:
+    """None where nothing was served."""
+    if gathered.served.empty:
+        return None
+    return Section(
+        id="serving",
+        title=say("Under load"),
+        leads=tuple(served.answers(gathered.served)),
+        blocks=(*_figures(gathered), _table(gathered, gathered.served, "serving")),
+        notes=tuple(text for name, study in gathered.studies for text in served.caveats(study, name)),
+    )
+
+
+def _figures(gathered: Gathered) -> Iterator[Graphic]:
+    """A figure for requests that come at a rate, and one for requests kept in flight."""
+    for column, label, word in (
+        ("rate", "requests offered (requests/s)", "rate"),
+        ("concurrency", "requests in flight (count)", "in-flight"),
+    ):
+        points = gathered.points[gathered.points[column] > 0]
+        told = points.assign(load_count=points[column].astype("float64"), load_label=label)
+        for what, file, found in columns.figures_of(told, without=("batch",)):
+            yield _figure(gathered, what, f"{file}_{word}", found)
+
+
+def _figure(gathered: Gathered, what: str, file: str, points: pd.DataFrame) -> Graphic:
+    numeric = {name: pd.to_numeric(points[name]) for name in ("output_tok_s", "ttft_ms_p50", "tpot_ms_p50")}
+    told = points.assign(**numeric)
+    beside = gathered.served.merge(told[served.KEYS].drop_duplicates(), on=served.KEYS)
+    return Graphic(
+        name=f"load_{file}",
+        figure=load.draw(told, mark=gathered.mark_of(told), title=f"{what}: serving by load"),
+        alt=say(
+            "{what}: output throughput, time to first token and time per token by load, graphs off and on. Points are "
+            "engine starts, lines medians over starts.",
+            what=what,
+        ),
+        table=_table(gathered, beside, f"load_{file}"),
+        mark=gathered.short_mark_of(told),
+    )
+
+
+def _load(row: Row) -> str:
+    if row["rate"] > 0:
+        return say("{rate:g} requests/s", rate=row["rate"])
+    return say("{count:.0f} in flight", count=row["concurrency"])
+
+
+def _table(gathered: Gathered, table: pd.DataFrame, name: str) -> Table:
+    return tabulate(
+        table,
+        [
+            *columns.layout(),
+            (say("load"), _load),
+            columns.both(say("answered (requests/s)"), "qps"),
+            columns.both(say("output (tokens/s)"), "output_tok_s"),
+            columns.both(say("TTFT p50 (ms)"), "ttft_ms_p50"),
+            columns.both(say("TTFT p99 (ms)"), "ttft_ms_p99"),
+            columns.both(say("TPOT p50 (ms)"), "tpot_ms_p50"),
+            columns.both(say("ITL p99 (ms)"), "itl_ms_p99"),
+            columns.both(say("goodput (requests/s)"), "goodput_qps"),
+            (
+                say("TPOT off / on (ratio)"),
+                lambda row: shown.interval(row["tpot_ratio"], row["tpot_low_ratio"], row["tpot_high_ratio"]),
+            ),
+            columns.both(say("starts"), "starts_count"),
+            *columns.source(gathered),
+        ],
+        name=name,
+        caption=say(
+            "Serving, graphs off / on: medians over engine starts of each load point; the load is requests a second "
+            "(Poisson) or requests kept in flight. A saturated server's latencies grow with the length of the run"
+        ),
+        mark=gathered.short_mark_of(table),
+        caution=shown.caution,
+    )

@@ -1,0 +1,98 @@
+"""How numbers and configurations are shown: three digits that count, intervals in brackets, names as makers write them.
+
+Sentences and tables take them from here, so that one number reads the same wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.figures import engine_title
+from analysis.language import join, read, say
+
+NONE = "-"
+# The batch of a trace that was taken while serving.
+SERVED = 0
+
+
+def number(value: float) -> str:
+    """Three significant digits, from 100 on whole; a dash for what is not known."""
+    if value is None or pd.isna(value):
+        return NONE
+    return f"{value:.0f}" if value == round(value) else three(value)
+
+
+def three(value: float) -> str:
+    """Three significant digits whatever the number, as an interval has them; from 100 on whole."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def count(value: float) -> str:
+    """A whole number; 0 for what was never counted."""
+    return "0" if pd.isna(value) else f"{value:.0f}"
+
+
+def percent(ratio: float) -> str:
+    """How much more than 1 a ratio is, in per cent with its sign."""
+    return NONE if pd.isna(ratio) else f"{100 * (ratio - 1):+.1f}"
+
+
+def bracket(low: float, high: float) -> str:
+    """An interval alone."""
+    return f"[{three(low)}, {three(high)}]"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A number and its interval; the number alone where there is no interval."""
+    return number(value) if pd.isna(value) or pd.isna(low) else f"{three(value)} {bracket(low, high)}"
+
+
+def either(off: float, on: float) -> str:
+    """Graphs off / graphs on."""
+    return f"{number(off)} / {number(on)}"
+
+
+def plain(value: object) -> str:
+    """Whatever a record holds, as text."""
+    return NONE if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def engine(row: Mapping[Any, Any]) -> str:
+    """The engine, and what of torch.compile and of the settings sets the row apart."""
+    return engine_title(row["engine"], row["compile"], row["settings"])
+
+
+def batch(row: Mapping[Any, Any]) -> str:
+    """The batch size, or that the trace was taken while serving."""
+    return say("served") if row["batch"] == SERVED else str(row["batch"])
+
+
+def layout(row: Mapping[Any, Any]) -> str:
+    """GPUs, and how the model was split beyond tensor parallelism."""
+    return f"{row['tp']}" + (f" {str(row['split']).upper()}" if row["split"] else "")
+
+
+def proof(row: Mapping[Any, Any]) -> str:
+    """Whether the traces of a row prove its label, in a word."""
+    words = {"proven": say("proven"), "refused": say("REFUSED"), "unfit": say("UNFIT")}
+    return words.get(str(row["proof"]), say("INVALID"))
+
+
+def void(row: Mapping[Any, Any]) -> str:
+    """Why a row does not count; '' where it does."""
+    if row["proof"] == "proven":
+        return ""
+    return say("{what}: {reason}", what=proof(row), reason=read(str(row["reason"])))
+
+
+def caution(row: Mapping[Any, Any]) -> str:
+    """What to be careful about in a row; '' for nothing."""
+    return read(str(row["caution"])) if row["caution"] else ""
+
+
+def listed(texts: list[str]) -> str:
+    """Texts one after the other."""
+    return join(say("; "), texts)
