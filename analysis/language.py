@@ -38,6 +38,8 @@ else:
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 """The languages, by the name that data-lang has, and as the attribute lang tells them to browsers."""
 _FIELD = re.compile(r"\{(\w+)[^}]*\}")
+# Between the parts of a text, but not of what stands in brackets.
+_BETWEEN = re.compile(r"; (?![^()]*\))")
 
 
 class Text(str):
@@ -93,13 +95,13 @@ def zh(text: str) -> str:
 
 def read(text: str) -> Text:
     """Text that was kept as plain English, in Chinese too where a part of it between "; " is known to be read."""
-    return join(say("; "), [_read(part) for part in text.split("; ")])
+    return join(say("; "), [_read(part) for part in _BETWEEN.split(text)])
 
 
 def _read(text: str) -> Text:
     for shape, chinese in _shapes():
         if found := shape.fullmatch(text):
-            return Text(text, chinese.format(**{name: _read(value).zh for name, value in found.groupdict().items()}))
+            return Text(text, chinese.format(**{name: read(value).zh for name, value in found.groupdict().items()}))
     return Text(text)
 
 

@@ -79,6 +79,12 @@ def test_text_kept_as_english_is_recognised_part_for_part() -> None:
 
 
 @pytest.mark.usefixtures("known")
+def test_what_stands_in_brackets_is_one_part_and_fields_are_read_too() -> None:
+    text = read("graphs off: graphs on: starts spread over 12 %; why (a; b)")
+    assert text.zh == "off on 各次启动相差 12 %/why (a; b)"
+
+
+@pytest.mark.usefixtures("known")
 def test_a_pattern_keeps_its_fields_open() -> None:
     assert both(pattern("{what} again")) == {"en": "{what} again", "zh": "再来 {what}"}
 
@@ -96,9 +102,22 @@ def test_no_message_of_the_catalogue_is_unused(root: Path) -> None:
     assert sorted(set(language.catalogue()["said"]) - set(_said(root))) == []
 
 
+def test_every_message_has_its_chinese(root: Path) -> None:
+    assert sorted(set(_said(root)) - set(language.catalogue()["said"])) == []
+
+
 def test_both_languages_of_a_message_have_the_same_fields() -> None:
     entries = [entry for table in language.catalogue().values() for entry in table.items()]
     assert [english for english, chinese in entries if _fields(english) != _fields(chinese)] == []
+
+
+def test_no_message_that_is_read_is_unknown_to_the_code(root: Path) -> None:
+    made = [re.compile(".*".join(map(re.escape, parts)), re.DOTALL) for parts in _texts(root)]
+    sizes = [sum(map(len, parts)) for parts in _texts(root)]
+    for message in language.catalogue()["read"]:
+        size = len(re.sub(r"\{\w+\}", "", message))
+        text = re.sub(r"\{\w+\}", "1", message)
+        assert any(one.fullmatch(text) for one, least in zip(made, sizes, strict=True) if least >= size - 1), message
 
 
 def test_messages_are_literals(root: Path) -> None:
@@ -114,6 +133,19 @@ def test_messages_of_python_and_of_templates_are_found(tmp_path: Path) -> None:
 
 def _fields(message: str) -> list[str]:
     return sorted(re.findall(r"\{[^}]*\}", message))
+
+
+def _texts(root: Path) -> list[list[str]]:
+    """What stands between the fields of every string in analysis/, f-strings among them."""
+    found = []
+    for path in sorted((root / "analysis").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(re.split(r"\{\w*\}", node.value))
+            elif isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                found.append(text.split("\0"))
+    return found
 
 
 def _said(root: Path) -> list[str]:
