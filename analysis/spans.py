@@ -27,7 +27,7 @@ OPERATION_FACTS = (
     "block", "graph_node",
 )  # fmt: skip
 FACTS = (*OPERATION_FACTS, "nsys_start_ns", "recorded_ns")
-SPAN_COLUMNS = (*TRACK_COLUMNS, "start_ns", "end_ns", "name", "category", "call", "leads", *FACTS)
+SPAN_COLUMNS = (*TRACK_COLUMNS, "start_ns", "end_ns", "name", "category", "call", "leads", "of_call", *FACTS)
 _THREAD_BITS = 24
 
 
@@ -38,7 +38,9 @@ class Timeline:
     processes: a row a process, in order: process (a number of its own), name, pid. spans: SPAN_COLUMNS, by track and
     start, a span before those inside it; times in ns from the first operation of the trace, or from the earliest span
     where that lies before. Of a call and of the first operation that it launched `call` is the same number, and
-    `leads` says which of both it is; NA for all else. first_ns: what time 0 is on nsys's clock.
+    `leads` says which of both it is; NA for all else. `of_call` is the row of `calls` that a call is, and that launched
+    an operation, also of those that it was not the first of; NA where there is none. first_ns: what time 0 is on
+    nsys's clock.
     iterations: the numbers of those shown. left_out: what is not shown, a sentence each.
     """
 
@@ -105,7 +107,8 @@ def _operations(frames: Frames, windows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(
         process=found["rank"], key=found["stream"], kind="stream", **texts, **rare,
         category=np.where(found["wait_ns"].notna(), "collective", found["kind"].astype(object)),
-        launched_by=found["call"], call=found["call"].astype("Int64").where(led), leads=False,
+        of_call=found["call"].astype("Int64").where(found["call"] >= 0),
+        call=found["call"].astype("Int64").where(led), leads=False,
         iteration=found["iteration"].astype("Int64").where(found["iteration"] >= 0),
         graph_node=found["graph_node"].astype("Int64").where(found["graph_node"] >= 0),
     )  # fmt: skip
@@ -122,7 +125,7 @@ def _idle(operations: pd.DataFrame) -> pd.DataFrame:
 
 def _calls(frames: Frames, operations: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     """The calls from the first that launched something shown until the windows end."""
-    launching = np.unique(operations.loc[operations["launched_by"] >= 0, "launched_by"].to_numpy())
+    launching = np.unique(operations["of_call"].dropna().to_numpy(np.int64))
     calls = frames.calls
     process = _process_of(frames, calls["thread"])
     begins_ns = pd.concat([windows["start_ns"], calls["start_ns"].iloc[launching].groupby(process[launching]).min()])
@@ -136,7 +139,7 @@ def _calls(frames: Frames, operations: pd.DataFrame, windows: pd.DataFrame) -> p
     ]
     return found.assign(
         kind="thread", key=found["thread"], category="call", name=found["name"].astype(object),
-        call=found["call"].where(found.index.isin(led)), leads=True,
+        of_call=found["call"], call=found["call"].where(found.index.isin(led)), leads=True,
     )  # fmt: skip
 
 
@@ -226,7 +229,7 @@ def _left_out(frames: Frames, steady: int, numbers: Ints, operations: pd.DataFra
         found.append(f"{steady - len(numbers)} of {steady} steady iterations; --iterations {steady} shows all")
     if dropped := int((~frames.steps["kept"]).sum()):
         found.append(f"{dropped} steps that are not steady; what ran between those shown is there, without causes")
-    if unjoined := int((operations["launched_by"] < 0).sum()):
+    if unjoined := int(operations["of_call"].isna().sum()):
         found.append(f"the launches of {unjoined} operations: their calls were not recorded")
     if why := frames.summary["collectives"]["disagreement"]:
         found.append(f"waiting in collectives: {why}")

@@ -41,6 +41,7 @@ HOMES = {
         "analysis.report",
     ),
     "perfetto": ("analysis.perfetto_file",),
+    "bokeh": ("analysis.timeline_figure",),
     "argparse": COMMAND_LINES,
     "print": COMMAND_LINES,
     **dict.fromkeys(ENGINES, ("launch.drivers",)),

@@ -1,0 +1,147 @@
+"""The interactive timeline of a report: which traces it shows, graphs off above graphs on, and what a page needs of it.
+
+`block` reads the traces once more and gives data, scripts and style for the macros of templates/timeline.html. What is
+drawn of a trace is decided in timeline_data.py, how it is drawn in timeline_figure.py and templates/timeline.js.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from analysis import tables, timeline_data, timeline_figure
+from analysis.evidence import TRACE_KEYS, Evidence, Job
+from analysis.figures import SWEEP, engine_title, layout_title
+from analysis.language import both, join
+
+MOST_BYTES = 2_000_000
+_WORDS = {
+    "classes": timeline_data.CLASSES, "callClasses": timeline_data.CALL_CLASSES, "causes": tables.CAUSES,
+}  # fmt: skip
+_SCRIPTS = ("timeline_data.js", "timeline_draw.js", "timeline_tell.js", "timeline.js")
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two traces of one configuration, graphs off and on: what to call them, where they come from, where they lie."""
+
+    label: str
+    mark: str
+    off: Path
+    on: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """What the macros of templates/timeline.html put into a page.
+
+    Its Content-Security-Policy must list `policy` in script-src, and 'unsafe-inline' in style-src.
+    """
+
+    style: Markup
+    messages: Markup
+    document: Markup
+    pairs: Markup
+    library: Markup
+    script: Markup
+
+    @property
+    def policy(self) -> tuple[str, ...]:
+        """What script-src must list for the scripts of the block, and no others, to run."""
+        return tuple(timeline_figure.policy_source(script) for script in (self.library, self.script))
+
+
+def block(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> Block | None:
+    """The timeline of these traces, of which `found` is the evidence; None where no two of them make a pair.
+
+    marks: by the name of a study, the words that say where its numbers come from.
+    """
+    return page(chosen(jobs, found, marks))
+
+
+def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> list[Pair]:
+    """The pairs that a timeline can show: node by node, both halves proving their labels; the sweep's own first."""
+    halves: dict[tuple[Any, ...], dict[str, Job]] = {}
+    for job, one in zip(jobs, found, strict=True):
+        about = dict(job.about)
+        if one.proof == "proven" and about["tracing"] == "node":
+            key = tuple(about[name] for name in TRACE_KEYS if name not in ("case", "graphs"))
+            halves.setdefault(key, {}).setdefault(about["graphs"], job)
+    whole = [pair for pair in halves.values() if pair.keys() == {"off", "on"}]
+    whole.sort(key=lambda pair: dict(pair["off"].about)["made_by"] != SWEEP)
+    studies = {dict(pair["off"].about)["study"] for pair in whole}
+    return [_pair(pair, marks, several=len(studies) > 1) for pair in whole]
+
+
+def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool) -> Pair:
+    about = dict(halves["off"].about)
+    engine = engine_title(about["engine"], about["compile"], about["settings"])
+    parts = [engine, about["model"], layout_title(about["tp"], about["split"]), f"batch {about['batch']}"]
+    label = join(", ", [*parts, *([about["study"]] if several else [])])
+    return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
+
+
+def page(pairs: Sequence[Pair]) -> Block | None:
+    """What a page needs to show these pairs, the first at once; those that would make it too large are only named."""
+    shown: list[dict[str, Any]] = []
+    left_out: list[dict[str, str]] = []
+    room = MOST_BYTES
+    for pair, data in zip(pairs, _each(pairs), strict=True):
+        if data is None:
+            continue
+        if len(data) > room:
+            left_out.append(both(pair.label))
+            continue
+        room -= len(data)
+        shown.append({"label": both(pair.label), "mark": both(pair.mark), "data": data})
+    if not shown:
+        return None
+    return Block(
+        style=_own("timeline.css"),
+        messages=_json(json.loads(_own("timeline.messages.json"))),
+        document=_json(timeline_figure.document()),
+        pairs=_json({"pairs": shown, "left_out": left_out, "words": _WORDS}),
+        library=Markup(timeline_figure.library()),
+        script=_script(),
+    )
+
+
+def _each(pairs: Sequence[Pair]) -> list[str | None]:
+    """Every pair's data, in parallel where there are several pairs and processors; None of one that cannot be read."""
+    traces = [pair.off for pair in pairs], [pair.on for pair in pairs]
+    processes_count = min(len(pairs), os.cpu_count() or 1)
+    if processes_count > 1:
+        try:
+            # Interrupts are left to this process, as in evidence.py.
+            ignore = (signal.SIGINT, signal.SIG_IGN)
+            with ProcessPoolExecutor(processes_count, get_context("spawn"), signal.signal, ignore) as pool:
+                return list(pool.map(timeline_data.pair, *traces))
+        except BrokenProcessPool:
+            pass  # A worker was killed, most likely for its memory: one pair at a time needs less of it.
+    return list(map(timeline_data.pair, *traces))
+
+
+def _script() -> Markup:
+    """The timeline's own scripts as one, out of the way of the page's others."""
+    parts = "\n".join(_own(name) for name in _SCRIPTS)
+    return Markup(f'(() => {{\n"use strict";\n{parts}}})();\n')
+
+
+def _own(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _json(content: Any) -> Markup:
+    """JSON that may stand in an element: nothing in it can end one."""
+    return Markup(json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,0 +1,129 @@
+"""A report shows the pairs of traces that prove what they say, in a page that runs its own scripts and no others."""
+
+import hashlib
+import json
+import os
+import re
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis import evidence, timeline, timeline_figure
+from analysis.recordings import open_study
+from analysis.timeline import Pair
+from tests import traces
+from tests.analysis.studies import write_case, write_study
+
+TEMPLATES = Path(timeline.__file__).parent / "templates"
+
+
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small traces are read sooner than a second process starts."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def _found(folder: Path) -> tuple[list[evidence.Job], list[evidence.Evidence]]:
+    jobs = evidence.jobs(open_study(write_study(folder)), "made")
+    return jobs, [evidence.examine(job) for job in jobs]
+
+
+def _labels(folder: Path) -> list[str]:
+    return [str(pair.label) for pair in timeline.chosen(*_found(folder), {"made": "RECORDED"})]
+
+
+def test_both_halves_of_a_configuration_are_a_pair_that_says_where_it_comes_from(tmp_path: Path) -> None:
+    for graphs in ("off", "on"):
+        write_case(tmp_path, graphs=graphs, traced_graphs=graphs)
+    (pair,) = timeline.chosen(*_found(tmp_path), {"made": "RECORDED 2026-11-21"})
+    assert (pair.label, pair.mark) == ("vLLM, llama3-8b, TP1, batch 1", "RECORDED 2026-11-21")
+    assert ["graphs-off" in str(pair.off), "graphs-on" in str(pair.on)] == [True, True]
+
+
+def test_what_the_sweep_made_comes_first(tmp_path: Path) -> None:
+    for engine, made_by in (("sglang", "a probe"), ("vllm", "study.sweep")):
+        for graphs in ("off", "on"):
+            write_case(tmp_path, engine=engine, graphs=graphs, traced_graphs=graphs, made_by=made_by)
+    assert [label.partition(",")[0] for label in _labels(tmp_path)] == ["vLLM", "SGLang"]
+
+
+def test_a_half_that_belies_its_label_makes_no_pair(tmp_path: Path) -> None:
+    for graphs in ("off", "on"):
+        write_case(tmp_path, graphs=graphs, traced_graphs="on")
+    assert _labels(tmp_path) == []
+    assert timeline.block(*_found(tmp_path), {"made": ""}) is None
+
+
+def test_a_half_alone_makes_no_pair(tmp_path: Path) -> None:
+    write_case(tmp_path, graphs="on", traced_graphs="on")
+    assert _labels(tmp_path) == []
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    folder = tmp_path_factory.mktemp("pair")
+    off = traces.decode(steps=12).write(folder / "off.sqlite")
+    on = traces.decode(steps=12, graphs=True).write(folder / "on.sqlite")
+    return Pair(label="one </script><script>alert(1)</script>", mark="MADE", off=off, on=on)
+
+
+def test_no_label_ends_the_element_that_it_stands_in(pair: Pair) -> None:
+    block = timeline.page([pair])
+    assert block is not None
+    assert json.loads(block.pairs)["pairs"][0]["label"]["en"] == pair.label
+    for text in (block.messages, block.document, block.pairs):
+        assert "<" not in text
+    for script in (block.library, block.script):
+        assert "</script" not in script
+
+
+def test_what_would_make_the_page_too_large_is_named_and_left_out(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = timeline.page([pair])
+    assert whole is not None
+    size = len(json.loads(whole.pairs)["pairs"][0]["data"])
+    monkeypatch.setattr(timeline, "MOST_BYTES", size)
+    block = timeline.page([pair, replace(pair, label="another")])
+    assert block is not None
+    found = json.loads(block.pairs)
+    assert [one["label"]["en"] for one in found["pairs"]] == [pair.label]
+    assert [one["en"] for one in found["left_out"]] == ["another"]
+
+
+def test_a_page_of_nothing_that_can_be_read_is_none(pair: Pair) -> None:
+    assert timeline.page([replace(pair, on=pair.on.with_name("absent.sqlite"))]) is None
+
+
+def test_the_policy_names_the_scripts_by_what_they_hold(pair: Pair) -> None:
+    block = timeline.page([pair])
+    assert block is not None
+    hashes = [hashlib.sha256(script.encode()).digest() for script in (block.library, block.script)]
+    assert block.policy == tuple(f"'sha256-{b64encode(digest).decode()}'" for digest in hashes)
+
+
+def test_every_layer_has_a_source_of_its_name_in_both_halves() -> None:
+    text = json.dumps(timeline_figure.document())
+    for half in timeline_figure.HALVES:
+        for layer in (*timeline_figure.LAYERS, "boundary", "links", "link", "number"):
+            assert f'"{half}:{layer}:data"' in text
+
+
+def test_both_languages_say_the_same_things_with_the_same_fields() -> None:
+    messages = json.loads((TEMPLATES / "timeline.messages.json").read_text())
+    assert list(messages["en"]) == list(messages["zh"])
+    fields = {name: sorted(re.findall(r"\{(\w+)\}", text)) for name, text in messages["en"].items()}
+    assert fields == {name: sorted(re.findall(r"\{(\w+)\}", text)) for name, text in messages["zh"].items()}
+    told = [name for name in messages["en"] if messages["en"][name] == messages["zh"][name]]
+    assert set(told) == {"gpuShort", "host", "hostShort"}
+
+
+def test_every_message_asked_for_by_name_is_there_and_none_is_idle() -> None:
+    messages = json.loads((TEMPLATES / "timeline.messages.json").read_text())["en"]
+    text = "".join((TEMPLATES / name).read_text() for name in (*timeline._SCRIPTS, "timeline.html"))
+    asked = set(re.findall(r"say\(\"([\w-]+)\"", text)) | set(re.findall(r"data-(?:message|do)=\"(\w+)\"", text))
+    assert asked <= messages.keys()
+    made = re.compile(r"^(op|call|idle)-|^(waiting|beyond|gpu|host|gpuShort|hostShort|off|on)$")
+    assert {
+        name for name in messages if name not in asked and not made.match(name) and f'"{name}"' not in text
+    } == set()
