@@ -11,7 +11,7 @@ from analysis import shown
 from analysis.blocks import Cell
 from analysis.figures import SWEEP
 from analysis.gathered import Gathered
-from analysis.language import say
+from analysis.language import read, say
 from analysis.recordings import VARIANT
 
 KEYS = ["model", "batch", *VARIANT]
@@ -35,7 +35,7 @@ def traced() -> list[tuple[str, Cell]]:
     """What a trace is of."""
     return [
         *configuration(),
-        (say("graphs"), lambda row: str(row["graphs"])),
+        (say("graphs"), lambda row: read(str(row["graphs"]))),
         (say("tracing"), lambda row: str(row["tracing"])),
     ]
 

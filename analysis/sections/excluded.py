@@ -58,5 +58,5 @@ def _skipped(skip: Row) -> str:
         engine=engine_title(skip["engine"], skip["compile"], skip["settings"]),
         model=skip["model"],
         layout=layout_title(skip["tp"], skip["split"]),
-        graphs=skip["graphs"],
+        graphs=read(str(skip["graphs"])),
     )

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis import evidence, shown
 from analysis.blocks import Cell, Graphic, Row, Section, Table, tabulate
 from analysis.gathered import Gathered
-from analysis.language import say
+from analysis.language import read, say
 from analysis.plots import ranks as plot
 from analysis.sections import columns
 
@@ -54,7 +54,7 @@ def _leads(ranks: pd.DataFrame) -> Iterator[str]:
                 engine=shown.engine(most),
                 model=most["model"],
                 layout=shown.layout(most),
-                graphs=most["graphs"],
+                graphs=read(str(most["graphs"])),
                 most=most["rank"],
                 most_ms=shown.number(most["idle_ms"]),
                 iter_ms=shown.number(most["iter_median_ms"]),
