@@ -12,6 +12,7 @@ import pandas as pd
 from analysis import breakeven, calibrations, evidence, pairs, predict
 from analysis.calibrations import TORCH
 from analysis.errors import TraceError
+from analysis.figures import SWEEP
 from analysis.gathered import Gathered
 from analysis.headline import per_start
 from analysis.pairs import KEYS, Pair
@@ -28,15 +29,19 @@ ON_FROM_OFF, OFF_FROM_ON = "graphs on from off", "graphs off from on"
 
 
 def recorded(gathered: Gathered) -> list[Pair]:
-    """The pairs of the report: a fit trace with graphs off that proves its label, and untraced times of both halves."""
+    """The pairs of the report: a fit trace with graphs off that proves its label, and untraced times of both halves.
+
+    Of what several programs measured of one configuration, study.sweep's times count.
+    """
     starts = per_start(gathered.countable)
-    times_ms = starts.groupby(["study", "made_by", *KEYS, "graphs"])["tpot_ms"].median()
+    starts = starts[starts["made_by"] == starts.groupby(["study", *KEYS])["made_by"].transform(_maker)]
+    times_ms = starts.groupby(["study", *KEYS, "graphs"])["tpot_ms"].median()
+    made_by = starts.groupby(["study", *KEYS])["made_by"].first()
     traced: dict[tuple[Any, ...], Any] = {}
     for one in gathered.evidence:
         about = dict(one.about)
         if one.proof == "proven" and one.typical is not None and about["tracing"] == "node":
-            key = (about["study"], about["made_by"], *(about[name] for name in KEYS), about["graphs"])
-            traced.setdefault(key, one.typical)
+            traced.setdefault((about["study"], *(about[name] for name in KEYS), about["graphs"]), one.typical)
     torch_us = {name: _torch_us(study.folder / calibrations.NAME) for name, study in gathered.studies}
     found = []
     for half, typical in traced.items():
@@ -45,10 +50,14 @@ def recorded(gathered: Gathered) -> list[Pair]:
             continue
         off_ms, on_ms = (float(times_ms[one]) for one in halves)
         found.append(
-            Pair(study=key[0], made_by=key[1], key=key[2:], off=typical, on=traced.get(halves[1]),
+            Pair(study=key[0], made_by=made_by[key], key=key[1:], off=typical, on=traced.get(halves[1]),
                  off_ms=off_ms, on_ms=on_ms, torch_us=torch_us[key[0]])
         )  # fmt: skip
     return found
+
+
+def _maker(made_by: pd.Series[str]) -> str:
+    return SWEEP if (made_by == SWEEP).any() else str(made_by.iloc[0])
 
 
 def _torch_us(file: Any) -> float | None:

@@ -23,7 +23,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure as files: beside the summary, and as a data: URI in the page, of this size in pixels."""
+    """A figure as files: beside the summary, and as a data: URI that figures.uri gave, of this size in pixels."""
 
     png: str
     uri: str

@@ -15,7 +15,7 @@ PARTS = {
     "compute_ms": ("compute", "#1b3a57", ""),
     "collective_ms": ("collectives", "#4f86b5", ""),
     "graph_gap_ms": ("gaps in graphs", "#9fc5de", "///"),
-    "other_gap_ms": ("other gaps", "#cccccc", "..."),
+    "other_gap_ms": ("other gaps", "#cccccc", "|||"),
     "launch_idle_ms": ("waiting for launches", "#f6d2b8", "\\\\\\"),
 }
 COLUMNS = ("study", "made_by", "engine", "tp", "graphs", *PARTS)

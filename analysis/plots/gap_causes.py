@@ -70,12 +70,17 @@ def _draw_half(panel: Axes, gaps: pd.DataFrame, graphs: str) -> None:
             continue
         bins = pd.cut(mine["gap_us"], list(GAP_EDGES_US), labels=False)
         here = mine.groupby(bins)["gaps_count"].sum().reindex(below.index, fill_value=0.0)
+        # What no one sees takes room in a file all the same.
+        seen = slice(int(bins.min()), int(bins.max()) + 1)
         panel.stairs(
-            below + here, list(GAP_EDGES_US), baseline=below.to_numpy(), fill=True, facecolor="none", hatch=hatch,
-            edgecolor=style["color"], linewidth=0, alpha=0.8,
+            (below + here)[seen], GAP_EDGES_US[seen.start : seen.stop + 1], baseline=below[seen].to_numpy(), fill=True,
+            facecolor="none", hatch=hatch, edgecolor=style["color"], linewidth=0, alpha=0.8,
         )  # fmt: skip
         below = below + here
-    panel.stairs(below, list(GAP_EDGES_US), color=style["color"], linestyle=style["linestyle"], linewidth=1.2)
+    if below.any():
+        seen = slice(int(below.to_numpy().nonzero()[0].min()), int(below.to_numpy().nonzero()[0].max()) + 1)
+        edges = GAP_EDGES_US[seen.start : seen.stop + 1]
+        panel.stairs(below[seen], edges, color=style["color"], linestyle=style["linestyle"], linewidth=1.2)
 
 
 def _axes(panel: Axes) -> None:

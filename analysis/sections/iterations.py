@@ -7,10 +7,10 @@ import pandas as pd
 from analysis import headline, shown
 from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
-from analysis.language import say
+from analysis.language import read, say
 from analysis.plots import batches, iteration_time
 from analysis.recordings import VARIANT
-from analysis.sections import columns
+from analysis.sections import columns, switches
 
 
 def build(gathered: Gathered) -> Section | None:
@@ -20,20 +20,37 @@ def build(gathered: Gathered) -> Section | None:
         return None
     starts = headline.per_start(countable)
     captured = countable.drop_duplicates("case").set_index("case")["captured_batch"]
-    starts = starts.assign(captured_batch=starts["case"].map(captured))
+    starts = _without_corners(starts.assign(captured_batch=starts["case"].map(captured)))
+    if starts.empty:
+        return None
     return Section(
         id="iterations",
         title=say("Iteration time by TP and by batch"),
         blocks=(
-            *(_by_tp(gathered, *one) for one in columns.figures_of(starts)),
+            *(_by_tp(gathered, *one) for one in columns.figures_of(_ends(starts))),
             *(_by_batch(gathered, *one) for one in columns.figures_of(_several_batches(starts), without=("batch",))),
         ),
     )
 
 
+def _without_corners(starts: pd.DataFrame) -> pd.DataFrame:
+    """What does not belong to four corners of graphs and torch.compile, which have a section of their own."""
+    shown = switches.corners(starts)[switches.KEYS].drop_duplicates()
+    marked = starts.merge(shown.assign(shown=True), on=switches.KEYS, how="left")
+    return marked[marked["shown"].isna() | (marked["compile"] == "engine")].drop(columns="shown")
+
+
 def _several_batches(starts: pd.DataFrame) -> pd.DataFrame:
     """Of the starts those of models that were measured at more than one batch."""
     return starts[starts.groupby(["model", *VARIANT])["batch"].transform("nunique") > 1]
+
+
+def _ends(starts: pd.DataFrame) -> pd.DataFrame:
+    """Of several batches the smallest and the largest, where there are several TPs: what is between, batches shows."""
+    sizes = starts.groupby(["model", *VARIANT])
+    batch, several = starts["batch"], sizes["batch"].transform("nunique") > 1
+    end = (batch == sizes["batch"].transform("min")) | (batch == sizes["batch"].transform("max"))
+    return starts[~several | (end & (sizes["tp"].transform("nunique") > 1))]
 
 
 def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
@@ -76,7 +93,7 @@ def _table(gathered: Gathered, starts: pd.DataFrame, name: str) -> Table:
         times,
         [
             *columns.configuration(),
-            (say("graphs"), lambda row: str(row["graphs"])),
+            (say("graphs"), lambda row: read(str(row["graphs"]))),
             (say("median (ms)"), lambda row: shown.number(row["median"])),
             (say("lowest, highest (ms)"), lambda row: shown.bracket(row["min"], row["max"])),
             (say("starts"), lambda row: str(row["size"])),

@@ -15,7 +15,7 @@ from analysis.plots import switches
 from analysis.sections import columns
 
 _CORNERS = [(compiled, graphs) for compiled in ("off", "on") for graphs in ("off", "on")]
-_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", "settings", "split"]
+KEYS = ["study", "made_by", "engine", "model", "batch", "tp", "settings", "split"]
 CORNERS = ("neither_ms", "graphs_ms", "compile_ms", "both_ms")
 
 
@@ -26,7 +26,7 @@ def build(gathered: Gathered) -> Section | None:
     found = corners(starts)
     if found.empty:
         return None
-    whole = starts.merge(found[_KEYS], on=_KEYS)
+    whole = starts.merge(found[KEYS], on=KEYS)
     drawn = [_figure(gathered, *one) for one in columns.figures_of(whole, without=("batch", "compile"))]
     return Section(
         id="switches",
@@ -37,10 +37,10 @@ def build(gathered: Gathered) -> Section | None:
 
 
 def corners(starts: pd.DataFrame) -> pd.DataFrame:
-    """_KEYS and CORNERS, the median time of each corner, a row a configuration that has all four."""
-    times = starts.groupby([*_KEYS, "compile", "graphs"])["tpot_ms"].median().unstack(["compile", "graphs"])
+    """KEYS and CORNERS, the median time of each corner, a row a configuration that has all four."""
+    times = starts.groupby([*KEYS, "compile", "graphs"])["tpot_ms"].median().unstack(["compile", "graphs"])
     if not set(_CORNERS) <= set(times.columns):
-        return pd.DataFrame(columns=[*_KEYS, *CORNERS])
+        return pd.DataFrame(columns=[*KEYS, *CORNERS])
     found = times[_CORNERS].dropna()
     return found.set_axis(list(CORNERS), axis=1).reset_index()
 

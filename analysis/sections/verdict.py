@@ -35,7 +35,6 @@ def table(gathered: Gathered) -> Table:
         (say("graphs on (ms)"), lambda row: shown.interval(row["on_tpot_ms"], row["on_low_ms"], row["on_high_ms"])),
         (say("off / on (ratio)"), _gain),
         (say("starts"), lambda row: _counts(row, "starts_count")),
-        (say("windows"), lambda row: _counts(row, "windows_count")),
         *columns.source(gathered),
     ]
     return tabulate(
