@@ -7,7 +7,8 @@ Jinja writes it into HTML as {{ text }}. A field may be a Text; join(say("; "), 
 words("engine", "model") says several; read(text) finds the Chinese of what a table kept as plain English. Names,
 numbers and whatever programs print stay plain str. In templates, once `install` was called:
 
-    <p>{{ say("Every case") }}</p>   <img {{ attributes(alt=figure.alt) }}>   <title {{ attributes(text=title) }}>
+    <p>{{ say("Every case") }}</p>   <img {{ attributes(alt=figure.alt) }}>
+    <title {{ attributes(text=title) }}>{{ title | english }}</title>
     <style>{% include "language.css" %}</style>   <button type="button" data-language-switch hidden></button>
     <script>{% include "language.js" %}</script>   {{ say("gap") | both | tojson }} for a script: {"en": ..., "zh": ...}
 
@@ -144,7 +145,7 @@ def both(text: str) -> dict[str, str]:
 
 
 def install(environment: jinja2.Environment) -> None:
-    """Give the templates of an environment say, words, attributes, pattern, and the filter both."""
+    """Give the templates of an environment say, words, attributes, pattern, and the filters both and english."""
     given: dict[str, Any] = {"say": say, "words": words, "attributes": attributes, "pattern": pattern}
     environment.globals.update(given)
-    environment.filters["both"] = both
+    environment.filters.update({"both": both, "english": str})

@@ -11,7 +11,7 @@ from tests.analysis.studies import write_case, write_study
 
 SENTENCE = re.compile(r"(?:[A-Za-z][a-z']+,? ){3}[a-z]+")
 # What is no prose of the page's own: programs, and what engines and captures were found to say.
-NOT_OURS = ("script", "style", "pre", "code", "title")
+NOT_OURS = ("script", "style", "pre", "code")
 VOID = ("meta", "img", "br", "input", "link", "hr", "col")
 
 
@@ -22,6 +22,7 @@ class Texts(HTMLParser):
         super().__init__()
         self.inside: list[tuple[str, str]] = []
         self.found: dict[str, list[str]] = {"en": [], "zh-Hans": [], "": []}
+        self.title = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -34,7 +35,9 @@ class Texts(HTMLParser):
         assert self.inside.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
-        if data.strip() and not any(tag in NOT_OURS for tag, _ in self.inside):
+        if self.inside and self.inside[-1][0] == "title":
+            self.title += data
+        elif data.strip() and not any(tag in NOT_OURS for tag, _ in self.inside):
             self.found[self.inside[-1][1]].append(data.strip())
 
 
@@ -59,6 +62,10 @@ def test_both_languages_say_as_much(texts: Texts) -> None:
     english, chinese = texts.found["en"], texts.found["zh-Hans"]
     assert len(english) == len(chinese) > 100
     assert [text for text in chinese if not re.search(r"[\u4e00-\u9fff]", text) and SENTENCE.search(text)] == []
+
+
+def test_what_holds_no_spans_is_in_english_until_the_script_runs(texts: Texts) -> None:
+    assert texts.title == "CUDA graphs off and on: decode iteration time"
 
 
 def test_the_answer_and_its_doubts_are_in_chinese(texts: Texts) -> None:
