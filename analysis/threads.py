@@ -7,7 +7,7 @@ take together fits into memory.
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Semaphore
 from typing import Any, TypeVar
 
@@ -47,6 +47,11 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
             if number + 1 < len(todo) and _HELPERS.acquire(blocking=False):
                 helping.append(threads.submit(help_out))
             take(number)
+        if helping:
+            # Who waits lends a processor: what a helper does may be the longer half.
+            _HELPERS.release()
+            wait(helping)
+            _HELPERS.acquire()
     for helper in helping:
         helper.result()
     return [results[number] for number in range(len(todo))]

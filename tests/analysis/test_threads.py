@@ -1,5 +1,5 @@
 import time
-from threading import Barrier, Lock, Semaphore, get_ident
+from threading import Barrier, Event, Lock, Semaphore, get_ident
 
 import pytest
 
@@ -32,6 +32,20 @@ def test_two_pieces_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # Either waits for the other.
     meet = Barrier(2, timeout=10)
     assert len(threads.both(meet.wait, meet.wait)) == 2
+
+
+def test_who_waits_lends_a_processor_to_the_longer_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_HELPERS", Semaphore(1))
+    begun, meet = Event(), Barrier(2, timeout=10)
+
+    def longer() -> None:
+        begun.set()
+        # By the end of the first of these, who does the other piece waits; the next two wait for each other.
+        threads.side_by_side(lambda work: work(), [lambda: time.sleep(0.2), meet.wait, meet.wait])
+
+    threads.both(lambda: begun.wait(10), longer)
+    assert threads._HELPERS.acquire(blocking=False)
+    assert not threads._HELPERS.acquire(blocking=False)
 
 
 def test_one_processor_does_one_piece_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
