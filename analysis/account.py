@@ -14,7 +14,7 @@ from analysis.iterations import Trace
 
 SITES_SHOWN = 5
 _HOST_COLUMNS = ("host_ms", "t_launch_us", "lead_us", "graph_lead_us", "queue_median_launches", "queue_max_launches")
-_HOST_PARTS = ("launch_call_us", "other_call_us", "wait_us", "framework_us")
+_HOST_PARTS = ("launch_call_us", "other_call_us", "wait_us", "framework_us", "asking_us")
 _WAIT_COLUMNS = ("useful_ms", "wait_ms", "idle_plus_wait_ratio")
 
 

@@ -23,10 +23,8 @@ Handle = TypeVar("Handle", Connection, Cursor)
 Ints = npt.NDArray[np.int64]
 ERRORS: tuple[type[Exception], ...] = (adbc.Error, OSError)
 """What a damaged file raises."""
-EVERY_ROW = "1"
-"""The condition that all rows meet."""
-# Fewer rows are read sooner than a thread is started.
-_RANGE_LEAST = 50_000
+# Fewer rows are read sooner than a thread is started; of more the last range may be long when all others are done.
+_RANGE_LEAST, _RANGE_MOST = 50_000, 500_000
 # Small enough for all columns of a batch to stay in the processor's cache until they are copied.
 _BATCH_ROWS = "8192"
 # A row of a table with a few columns takes more, so that there are no more rows than that in a file.
@@ -34,11 +32,10 @@ _ROW_BYTES = 4
 
 
 class Select(NamedTuple):
-    """The value of each SQL term in those rows (from the first to the last row id) that meet the condition."""
+    """The value of each SQL term in the rows from the first to the last row id."""
 
     table: str
     terms: Sequence[str]
-    condition: str
     rows: tuple[int, int]
 
 
@@ -81,9 +78,8 @@ def _read(path: Path, selects: Sequence[Select], types: Sequence[type[Any]]) -> 
     columns = [np.empty(sum(most), kind) for kind in types]
 
     def read(part: _Range) -> int:
-        table, terms, condition, _ = selects[part.select]
-        within = f"rowid >= {part.first} AND rowid <= {part.last} AND {condition}"
-        query = f'SELECT {", ".join(terms)} FROM "{table}" WHERE {within}'
+        table, terms, _ = selects[part.select]
+        query = f'SELECT {", ".join(terms)} FROM "{table}" WHERE rowid >= {part.first} AND rowid <= {part.last}'
         return _fill(path, table, query, [column[part.begin :] for column in columns])
 
     counts = side_by_side(read, ranges)
@@ -94,9 +90,9 @@ def _read(path: Path, selects: Sequence[Select], types: Sequence[type[Any]]) -> 
 def _ranges(selects: Sequence[Select], most: Sequence[int]) -> Iterator[_Range]:
     for number, (select, begin) in enumerate(zip(selects, accumulate(most, initial=0), strict=False)):
         first, span = select.rows[0], select.rows[1] + 1 - select.rows[0]
-        # Where rows are left out, or were deleted, nothing tells where in the columns a range begins.
-        whole = select.condition == EVERY_ROW and most[number] == span
-        ranges = max(1, min(THREADS_MOST, span // _RANGE_LEAST)) if whole else 1
+        # Where rows were deleted, nothing tells where in the columns a range begins.
+        whole = most[number] == span
+        ranges = max(1, min(THREADS_MOST, span // _RANGE_LEAST), span // _RANGE_MOST) if whole else 1
         for at in range(ranges):
             low, high = span * at // ranges, span * (at + 1) // ranges
             yield _Range(number, first + low, first + high - 1, begin + low)

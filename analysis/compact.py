@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import allowed, columns, files, joins, program, store
+from analysis import allowed, api, columns, files, joins, program, store
 from analysis.columns import Stored
 from analysis.errors import TraceError
-from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, QUERIES, RUNTIME, SET, api_name
+from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, RUNTIME, SET
 from analysis.intervals import Mask
 from analysis.store import Export
 
@@ -127,14 +127,14 @@ def _without_queries(
     """The API rows without the calls that only ask and started nothing; and, per name, how many those were."""
     data = tables[RUNTIME]
     rows = pd.DataFrame({name: data[name].values for name in ("start", "end", "globalTid", "correlationId", "nameId")})
-    rows["name"] = rows["nameId"].map({number: api_name(value) for number, value in strings.items()})
+    rows["name"] = rows["nameId"].map({number: api.name(value) for number, value in strings.items()})
     started = [data for name, data in tables.items() if name in {KERNEL, COPY, SET, GRAPH}]
     pids, ids = (
         np.concatenate([np.empty(0, np.int64), *(table[name].values for table in started)])
         for name in ("globalPid", "correlationId")
     )
     alone = joins.launching(pids, ids, rows["globalTid"].to_numpy() & ~0xFFFFFF, rows["correlationId"].to_numpy()) < 0
-    dropped = rows["name"].isin(QUERIES).to_numpy(bool) & alone
+    dropped = rows["name"].isin(api.QUERIES).to_numpy(bool) & alone
     gone = rows[dropped]
     by_name = (gone["end"] - gone["start"]).groupby(gone["name"]).agg(["size", "sum"])
     stated = [(RUNTIME, str(name), int(row["size"]), int(row["sum"])) for name, row in by_name.iterrows()]

@@ -3,16 +3,16 @@
 What it reads lies in the columns of tables.py; numbering and joining them is in joins.py.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import joins, plausible, store, tables
+from analysis import api, joins, plausible, store, tables
+from analysis.api import Called
 from analysis.errors import TraceError
 from analysis.intervals import NEVER, Ints, latest_end_before
 from analysis.store import Source
@@ -30,29 +30,6 @@ LEFT_OUT = "LEFT_OUT"
 # Which nsys and schema it was; the second is the name in 2022.
 EXPORTED_BY = ("META_DATA_EXPORT", "EXPORT_META_DATA")
 
-# Calls that only ask: they start nothing on a GPU and are most rows of an eager trace, yet at most 1 % of what the host
-# does between launches. They lie in no other call, so their time counts as the framework's; summing it takes a scan.
-QUERIES = frozenset(
-    {
-        "cuKernelGetName",
-        "cuKernelGetAttribute",
-        "cuTensorMapEncodeTiled",
-        "cudaStreamIsCapturing",
-        "cudaStreamGetCaptureInfo",
-        "cudaThreadExchangeStreamCaptureMode",
-        "cudaGetDriverEntryPoint",
-        "cudaGetDriverEntryPointByVersion",
-        "cudaGetFuncBySymbol",
-    }
-)
-_VERSION = re.compile(r"_v\d+$|_ptsz$|_ptds$")
-_CALL_KINDS = (
-    ("graph", re.compile(r"GraphLaunch")),
-    ("launch", re.compile(r"Launch(Kernel|Cooperative|Grid)|^cuLaunch|^cudaLaunch")),
-    ("copy", re.compile(r"Memcpy")),
-    ("set", re.compile(r"Memset")),
-    ("wait", re.compile(r"(Device|Stream|Event|Ctx)Synchronize")),
-)
 # What is read of all that runs on a GPU: by which id each table names it, and the columns that all of them share.
 _NAMED_BY = {KERNEL: "demangledName", COPY: "copyKind", SET: "memKind", GRAPH: "graphExecId"}
 _PLACE = {"deviceId": 0, "streamId": 0, "globalPid": 0, "correlationId": -1, "graphNodeId": -1}
@@ -89,18 +66,6 @@ class Activity:
     """Operations of processes and devices that are not ranks."""
 
 
-class _Called(NamedTuple):
-    """The calls thread by thread in order of start; of each thread its process, and how many they are."""
-
-    columns: dict[str, Any]
-    pids: Ints
-    counts: Ints
-
-    def of_process(self, values: Ints) -> Ints:
-        """What is known of each thread's process, for each call."""
-        return np.repeat(values, self.counts)
-
-
 def read(path: Path) -> Activity:
     """Read a trace: `.sqlite`, `.sqlite.xz`, or one in the form of the recordings. Times stay in ns.
 
@@ -131,11 +96,6 @@ def read(path: Path) -> Activity:
             graph_tracing=_graph_tracing(signatures, operations["signature"][nodes], calls),
             stray_operations=stray,
         )
-
-
-def api_name(name: str) -> str:
-    """The API function without the version suffix that nsys shows: cudaLaunchKernel_v7000 is cudaLaunchKernel."""
-    return _VERSION.sub("", name)
 
 
 def _found(source: Source) -> Columns:
@@ -182,7 +142,7 @@ def _operations(found: Columns, owner: Ints, strings: Mapping[int, str]) -> tupl
     return {"rank": ranks, "signature": signature, "latest_end_ns": latest_ns, **columns}, signatures
 
 
-def _launching(operations: Columns, called: _Called, ranks: pd.DataFrame) -> Ints:
+def _launching(operations: Columns, called: Called, ranks: pd.DataFrame) -> Ints:
     """The row of the call that launched each operation, -1 for none."""
     pids = ranks["global_pid"].to_numpy(np.int64)
     # Numbered from 0, a process takes two bytes a row.
@@ -248,36 +208,10 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["global_pid", "process_device", "device", "gpu_name"])
 
 
-def _calls(source: Source, strings: Mapping[int, str]) -> _Called:
+def _calls(source: Source, strings: Mapping[int, str]) -> Called:
     plausible.expect_columns(RUNTIME, source.columns(RUNTIME), _NEEDED_OF_CALLS)
-    queries = [number for number, value in strings.items() if api_name(value) in QUERIES]
     wanted = {"start": _NO_BEGIN, "end": _NEVER, "globalTid": 0, "correlationId": -1, "nameId": -1}
-    values = source.integers(RUNTIME, wanted, excluding=("nameId", queries), small=_SMALL)
-    plausible.expect_times("CUDA calls", values["start"], values["end"])
-    thread, thread_ids = pd.factorize(values.pop("globalTid"), sort=True)
-    order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
-    del thread
-    name_code, name_ids = pd.factorize(values.pop("nameId"))
-    plausible.expect_names(name_ids, strings)
-    names, kinds = _categories([api_name(strings[int(number)]) for number in name_ids])
-    name_code = name_code[order]
-    starts_ns, ends_ns, ids = side_by_side(lambda name: values.pop(name)[order], ("start", "end", "correlationId"))
-    counts = np.diff(bounds)
-    columns = {
-        "thread": np.repeat(thread_ids, counts),
-        "start_ns": starts_ns,
-        "end_ns": ends_ns,
-        "correlation": ids,
-        "kind": pd.Categorical.from_codes(kinds.codes[name_code], dtype=kinds.dtype),
-        "name": pd.Categorical.from_codes(names.codes[name_code], dtype=names.dtype),
-        "outermost": joins.outermost(np.repeat(np.arange(len(counts)), counts), starts_ns, ends_ns),
-    }
-    return _Called(columns, thread_ids & ~np.int64(0xFFFFFF), counts)
-
-
-def _categories(names: list[str]) -> tuple[Any, Any]:
-    kinds = [next((kind for kind, pattern in _CALL_KINDS if pattern.search(name)), "other") for name in names]
-    return pd.Categorical(names, categories=sorted(set(names))), pd.Categorical(kinds, categories=tables.CALL_KINDS)
+    return api.called(source.integers(RUNTIME, wanted, small=_SMALL), strings)
 
 
 def _ranges(source: Source, strings: Mapping[int, str]) -> pd.DataFrame:

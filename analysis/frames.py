@@ -45,7 +45,7 @@ class Frames:
     operations: pd.DataFrame
     """One row per kernel, copy, memset, or graph recorded whole; rank by rank, in order of start."""
     calls: pd.DataFrame
-    """One row per CUDA call that was recorded, less those that only ask; thread by thread, in order of start."""
+    """One row per CUDA call that was recorded and does more than ask; thread by thread, in order of start."""
     ranges: pd.DataFrame
     """One row per NVTX range."""
     left_out: pd.DataFrame

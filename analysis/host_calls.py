@@ -29,6 +29,8 @@ class HostCalls:
     """Whether it starts work."""
     blocked_ns: Ints
     """Time in blocking calls up to its return."""
+    asking_ns: Ints
+    """Time in calls that only ask since the call before."""
     window: Ints
     """Which of the rank's windows it returned in, -1 outside."""
     first_call: int
@@ -67,6 +69,7 @@ def find(trace: Trace, windows: pd.DataFrame, thread: tuple[int, int]) -> HostCa
         part=np.where(waits, np.int8(_WAIT), np.where(launches, np.int8(_LAUNCH), np.int8(_OTHER))),
         launches=launches,
         blocked_ns=np.cumsum(np.where(waits, end_ns - start_ns, 0)),
+        asking_ns=np.diff(np.cumsum(calls["asking_ns"].to_numpy(np.int64))[row], prepend=0),
         window=_window_of(end_ns, windows),
         first_call=thread[0],
         last_call=thread[1],

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import grouped, host_calls
+from analysis import api, grouped, host_calls
 from analysis.host_calls import PARTS, HostCalls, Launched
 from analysis.intervals import Ints, rows_by
 from analysis.iterations import Trace
@@ -21,7 +21,7 @@ Names = npt.NDArray[np.object_]
 
 # How many times longer than the trace's typical interval between launches a slow site takes.
 SLOW_RATIO = 2.0
-_PARTS = [*PARTS, "framework_us"]
+_PARTS = [*PARTS, "framework_us", "asking_us"]
 _KEYS = ["rank", "iteration"]
 
 
@@ -51,8 +51,9 @@ def measure(trace: Trace) -> pd.DataFrame:
     launches                calls that start work (kernels, graphs, copies, memsets)
     launch_call_us, other_call_us, wait_us, framework_us
                             time in those calls; in other CUDA calls; in calls that block (synchronise, copies that are
-                            not asynchronous); in none of these, nor in others that were read: what only asks
-                            (extract.QUERIES) is not. Together they are the iteration of the host
+                            not asynchronous); in none of these. Together they are the iteration of the host
+    asking_us               of other_call_us, in calls that only ask (api.QUERIES); NaN where a recording leaves these
+                            out, and their time is in framework_us
     largest_interval_us     the longest stretch between two launches, without blocking calls in it
     host_ms                 the iteration of the host without wait_us and largest_interval_us: what it takes at least,
                             because there the host may be polling for work or for the GPU, which looks like framework
@@ -112,7 +113,9 @@ def _by_rank(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame, _Pairs]:
 def _in_windows(
     trace: Trace, windows: pd.DataFrame, calls: HostCalls, started: Launched, between: _Intervals
 ) -> pd.DataFrame:
-    count, spent_us = len(windows), _spent_us(calls, len(windows))
+    count, (spent_us, asking_us) = len(windows), _spent_us(calls, len(windows))
+    if trace.activity.left_out["name"].isin(api.QUERIES).any():
+        asking_us = np.full(count, np.nan)
     length_us = ((windows["until_ns"] - windows["after_ns"]) / 1e3).to_numpy(np.float64)
     working_us = length_us - spent_us[:, PARTS.index("wait_us")]
     largest_us = grouped.largest(between.window, count, between.interval_ns) / 1e3
@@ -123,6 +126,7 @@ def _in_windows(
         launches=launches,
         **{part: spent_us[:, at] for at, part in enumerate(PARTS)},
         framework_us=length_us - spent_us.sum(axis=1),
+        asking_us=asking_us,
         largest_interval_us=largest_us,
         host_ms=(working_us - largest_us) / 1e3,
         t_launch_us=working_us / launches,
@@ -140,15 +144,18 @@ def _measured(trace: Trace, windows: pd.DataFrame, spent: pd.DataFrame) -> pd.Da
     return found.astype(dict.fromkeys(order, "float64"))
 
 
-def _spent_us(calls: HostCalls, count: int) -> grouped.Floats:
-    """Time in calls, windows by PARTS; NaN in a window without calls."""
+def _spent_us(calls: HostCalls, count: int) -> tuple[grouped.Floats, grouped.Floats]:
+    """Time in calls, windows by PARTS, and of it in calls that only ask; NaN in a window without calls."""
     took_ns = calls.end_ns - calls.start_ns
     spent_us = np.empty((count, len(PARTS)))
     for part in range(len(PARTS)):
         mine = calls.part == part
         spent_us[:, part] = grouped.sums(calls.window[mine], count, took_ns[mine]) / 1e3
-    spent_us[grouped.counts(calls.window, count) == 0] = np.nan
-    return spent_us
+    asking_us = grouped.sums(calls.window, count, calls.asking_ns) / 1e3
+    spent_us[:, PARTS.index("other_call_us")] += asking_us
+    without = grouped.counts(calls.window, count) == 0
+    spent_us[without] = asking_us[without] = np.nan
+    return spent_us, asking_us
 
 
 def _sites(trace: Trace, windows: int, pairs: _Pairs) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import tables
-from analysis.intervals import Ints, Mask, latest_end_before, rows_by
+from analysis.intervals import Ints, Mask, rows_by
 from analysis.threads import side_by_side
 
 SHAPE = ("gridX", "gridY", "gridZ", "blockX", "blockY", "blockZ")
@@ -189,9 +189,3 @@ def rank_of_process(pids: Ints, ranks: pd.DataFrame) -> Ints:
     alone = ranks[~ranks["global_pid"].duplicated(keep=False)]
     known = dict(zip(alone["global_pid"], alone["rank"], strict=True))
     return np.array([known.get(pid, -1) for pid in pids], np.int64)
-
-
-def outermost(threads: Ints, starts: Ints, ends: Ints) -> Mask:
-    """Calls of each thread, in order of start: which begin after all earlier ones have returned."""
-    latest, first = latest_end_before(threads, ends)
-    return first | (starts >= latest)

@@ -5,7 +5,7 @@ read, and what is no trace at all, is in files.py.
 """
 
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ import numpy.typing as npt
 from analysis import bulk, columns
 from analysis.errors import TraceError
 from analysis.files import as_sqlite
-from analysis.intervals import Mask
 
 Ints = npt.NDArray[np.int64]
 # What values that no nsys writes make of the code that numbers and joins them.
@@ -32,14 +31,7 @@ class Source(Protocol):
     def columns(self, table: str) -> frozenset[str]:
         """Names of the columns of a table; empty where the table is absent."""
 
-    def integers(
-        self,
-        table: str,
-        wanted: Mapping[str, int],
-        *,
-        excluding: tuple[str, Iterable[int]] | None = None,
-        small: Container[str] = (),
-    ) -> dict[str, Ints]:
+    def integers(self, table: str, wanted: Mapping[str, int], *, small: Container[str] = ()) -> dict[str, Ints]:
         """Read columns as integers. `wanted` gives what stands for NULL and for an absent column.
 
         `small` names columns whose values seldom need more than 32 bits: they may come as int32.
@@ -70,16 +62,9 @@ class Export:
         """Names of the columns of a table; empty where the table is absent."""
         return frozenset(row[1] for row in self._rows(f'PRAGMA table_info("{table}")'))
 
-    def integers(
-        self,
-        table: str,
-        wanted: Mapping[str, int],
-        *,
-        excluding: tuple[str, Iterable[int]] | None = None,
-        small: Container[str] = (),
-    ) -> dict[str, Ints]:
+    def integers(self, table: str, wanted: Mapping[str, int], *, small: Container[str] = ()) -> dict[str, Ints]:
         """Read columns as integers. `wanted` gives what stands for NULL and for an absent column."""
-        select = self._select(table, wanted, excluding)
+        select = self._select(table, wanted)
         values, _ = self._read([select] if select else [], [name in small for name in wanted])
         return dict(zip(wanted, values, strict=True))
 
@@ -93,21 +78,15 @@ class Export:
         given = iter(rows)
         return values, [next(given) if select else 0 for select in selects]
 
-    def _select(
-        self, table: str, wanted: Mapping[str, int], excluding: tuple[str, Iterable[int]] | None = None
-    ) -> bulk.Select | None:
+    def _select(self, table: str, wanted: Mapping[str, int]) -> bulk.Select | None:
         """What reads the columns, None for a table without rows."""
         present = self.columns(table)
         if not present:
             return None
         terms = [f'COALESCE("{name}", {null})' if name in present else str(null) for name, null in wanted.items()]
-        # Sooner than NOT IN, for which SQLite searches a table of its own.
-        unlike = [f'"{excluding[0]}" <> {int(value)}' for value in excluding[1]] if excluding else []
         # Asked for both at once, SQLite reads the whole table.
         first, last = self._rows(f'SELECT (SELECT MIN(rowid) FROM "{table}"), (SELECT MAX(rowid) FROM "{table}")')[0]
-        return (
-            None if first is None else bulk.Select(table, terms, " AND ".join(unlike) or bulk.EVERY_ROW, (first, last))
-        )
+        return None if first is None else bulk.Select(table, terms, (first, last))
 
     def _read(self, selects: Sequence[bulk.Select], small: Sequence[bool]) -> tuple[list[Ints], list[int]]:
         try:
@@ -141,25 +120,15 @@ class Recording:
             kept = columns.tables(self.database)
         return frozenset(kept.get(table, ())) or self.small.columns(table)
 
-    def integers(
-        self,
-        table: str,
-        wanted: Mapping[str, int],
-        *,
-        excluding: tuple[str, Iterable[int]] | None = None,
-        small: Container[str] = (),
-    ) -> dict[str, Ints]:
+    def integers(self, table: str, wanted: Mapping[str, int], *, small: Container[str] = ()) -> dict[str, Ints]:
         """Read columns as integers. `wanted` gives what stands for NULL and for an absent column."""
         with self.small.alone:
-            stored = columns.read(self.database, table, {*wanted, *(excluding[:1] if excluding else ())})
+            stored = columns.read(self.database, table, wanted)
         if not stored:
-            return self.small.integers(table, wanted, excluding=excluding, small=small)
+            return self.small.integers(table, wanted, small=small)
         rows = len(next(iter(stored.values())).values)
-        kept: Mask = np.ones(rows, dtype=bool)
-        if excluding:
-            kept = ~np.isin(stored[excluding[0]].values, np.array(list(excluding[1]), np.int64))
         return {
-            name: (stored[name].filled(null) if name in stored else np.full(rows, null, np.int64))[kept]
+            name: stored[name].filled(null) if name in stored else np.full(rows, null, np.int64)
             for name, null in wanted.items()
         }
 

@@ -75,6 +75,7 @@ CALLS = _columns(
     ("kind", "category", one_of(CALL_KINDS)),
     ("name", "category", "the API function, without its version suffix"),
     ("outermost", "bool", "not inside another recorded call of its thread"),
+    ("asking_ns", "int64", "time in calls that only ask, since the call before; 0 where these were left out"),
 )
 RANGES = _columns(
     ("thread", "int64", "the thread that opened the range (globalTid)"),
@@ -110,14 +111,16 @@ GAPS = _columns(
     ("cause", "category", f"why the GPU stood idle before it, {one_of(CAUSES)}; NA outside"),
     ("launch_exposed_ns", "Int64", "the part of a launch-caused gap that an earlier launch would save; NA outside"),
 )
+_UNASKED = "NaN where a recording leaves them out: other_call_us lacks them, and framework_us has them"
 HOST = _columns(
     ("rank", "int64", "row of `ranks`"),
     ("iteration", "int64", "number of the decode iteration"),
     ("launches", "float64", "calls that start work, now or iterations later: kernels, graphs, copies, memsets"),
     ("launch_call_us", "float64", "time in those calls; in `samples` in the calls that started the GPU's iteration"),
-    ("other_call_us", "float64", "time in other CUDA calls, less those that only ask"),
+    ("other_call_us", "float64", "time in other CUDA calls"),
     ("wait_us", "float64", "time in calls that block: synchronise, copies that are not asynchronous"),
-    ("framework_us", "float64", "the rest: Python, the framework, and CUDA calls that only ask"),
+    ("framework_us", "float64", "the rest: Python and the framework"),
+    ("asking_us", "float64", f"of other_call_us, in calls that only ask; {_UNASKED}"),
     ("largest_interval_us", "float64", "the longest stretch between two launches, without blocking calls in it"),
     ("host_ms", "float64", "the iteration of the host without wait_us and largest_interval_us"),
     ("t_launch_us", "float64", "the iteration of the host without wait_us, per launch"),

@@ -80,8 +80,8 @@ def _percent(ratio: float | None) -> str:
     return "-" if ratio is None else f"{100 * ratio:.1f}"
 
 
-_OTHERS = "others*"
-_FOOTNOTE = "* other CUDA calls but those that only ask, which count as framework"
+_HOST = "host, us of an iteration; t_launch, leads and queue of a launch"
+_FOOTNOTE = "others: without calls that only ask, which this recording leaves out"
 _Columns = Mapping[str, tuple[str, Callable[[Any], str]]]
 # Of each table of ranks the headings, with the key of the summary and how it is written.
 _RANKS: Mapping[str, _Columns] = {
@@ -107,10 +107,10 @@ _RANKS: Mapping[str, _Columns] = {
         "p99": ("gap_us.p99", lambda us: _number(us, 2)),
         "last %": ("straggler_ratio", _percent),
     },
-    "host, us of an iteration; t_launch, leads and queue of a launch": {
+    _HOST: {
         "rank": ("rank", str),
         "launches": ("host_us.launch_call", _us),
-        _OTHERS: ("host_us.other_call", _us),
+        "others": ("host_us.other_call", _us),
         "waits": ("host_us.wait", _us),
         "framework": ("host_us.framework", _us),
         "t_launch": ("t_launch_us", _us),
@@ -123,11 +123,15 @@ _RANKS: Mapping[str, _Columns] = {
 
 def _ranks(title: str, columns: _Columns, ranks: Sequence[Mapping[str, Any]]) -> Table:
     table = _table(*columns, names=0, title=title)
-    if _OTHERS in columns:
+    if title == _HOST and any(_unasked(rank["host_us"]) for rank in ranks):
         table.caption, table.caption_justify = _FOOTNOTE, "left"
     for rank in ranks:
         table.add_row(*(written(_at(rank, key)) for key, written in columns.values()))
     return table
+
+
+def _unasked(host_us: Mapping[str, float | None]) -> bool:
+    return host_us["asking"] is None and host_us["other_call"] is not None
 
 
 def _at(rank: Mapping[str, Any], key: str) -> Any:

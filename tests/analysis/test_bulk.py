@@ -14,22 +14,21 @@ ROWS = 120_000
 def test_ranges_read_side_by_side_are_joined_in_order(tmp_path: Path) -> None:
     path = _table(tmp_path, range(ROWS))
     assert _read(path, ROWS) == list(range(ROWS))
-    assert _read(path, ROWS, condition="a % 3 = 0") == list(range(0, ROWS, 3))
 
 
 def test_selects_stand_one_below_the_other(tmp_path: Path) -> None:
     path = _table(tmp_path, range(ROWS))
-    selects = [bulk.Select("t", ["a"], "a < 3", (1, ROWS)), bulk.Select("t", ["-a"], "1", (2, 3))]
+    selects = [bulk.Select("t", ["a"], (1, ROWS)), bulk.Select("t", ["-a"], (2, 3))]
     (values,), rows = bulk.integers(path, selects, [True])
-    assert values.tolist() == [0, 1, 2, -1, -2]
-    assert rows == [3, 2]
+    assert values.tolist() == [*range(ROWS), -1, -2]
+    assert rows == [ROWS, 2]
     assert values.dtype == np.int32
 
 
 @pytest.mark.parametrize("at", [0, ROWS - 1], ids=["in the first batch", "later"])
 def test_a_small_column_is_wide_where_a_value_needs_it(tmp_path: Path, at: int) -> None:
     path = _table(tmp_path, [2**31 if number == at else number for number in range(ROWS)])
-    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], "1", (1, ROWS))], [True])
+    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], (1, ROWS))], [True])
     assert values.dtype == np.int64
     assert values[at] == 2**31
 
@@ -54,8 +53,8 @@ def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["t #1.sqlite"]
 
 
-def _read(path: Path, last: int, *, condition: str = "1") -> list[int]:
-    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], condition, (1, last))], [False])
+def _read(path: Path, last: int) -> list[int]:
+    (values,), _ = bulk.integers(path, [bulk.Select("t", ["a"], (1, last))], [False])
     found: list[int] = values.tolist()
     return found
 

@@ -1,6 +1,6 @@
 import pytest
 
-from analysis import extract, hosts, iterations
+from analysis import api, extract, hosts, iterations
 from tests import traces
 
 STEP_NS = 100_000
@@ -42,7 +42,7 @@ def test_the_time_of_the_host_is_accounted_for(tmp_path):
     row = measured(steps(), tmp_path)
     assert row["launches"] == 3
     assert (row["launch_call_us"], row["other_call_us"], row["wait_us"]) == (8, 3, 40)
-    assert row["framework_us"] == 100 - 8 - 3 - 40
+    assert (row["framework_us"], row["asking_us"]) == (100 - 8 - 3 - 40, 0)
     assert row["largest_interval_us"] == 26
     assert row["host_ms"] == pytest.approx((100 - 40 - 26) / 1e3)
     assert row["t_launch_us"] == 60 / 3
@@ -88,12 +88,39 @@ def test_a_call_inside_another_is_not_counted_twice(tmp_path):
     assert measured(trace, tmp_path)["launch_call_us"] == 8
 
 
-def test_a_call_that_only_asks_counts_as_the_frameworks_time(tmp_path):
+def test_calls_that_only_ask_are_other_calls_and_told_apart(tmp_path):
     trace = steps()
     for step in range(24):
         trace.call("cudaStreamIsCapturing_v10000", step * STEP_NS + 3_000, step * STEP_NS + 4_500)
+        trace.call("cuKernelGetName", step * STEP_NS + 64_000, step * STEP_NS + 65_000)
     row = measured(trace, tmp_path)
-    assert (row["other_call_us"], row["framework_us"]) == (3, 49)
+    assert (row["other_call_us"], row["asking_us"], row["framework_us"]) == (3 + 2.5, 2.5, 49 - 2.5)
+    assert (row["launches"], row["launch_call_us"], row["wait_us"]) == (3, 8, 40)
+    assert row["largest_interval_us"] == 26
+
+
+def test_a_call_that_only_asks_within_another_is_not_counted_twice(tmp_path):
+    trace = steps()
+    for step in range(24):
+        trace.call("cuKernelGetAttribute", step * STEP_NS + 5_500, step * STEP_NS + 6_000)
+        trace.call("cuKernelGetAttribute", step * STEP_NS + 71_000, step * STEP_NS + 73_000)
+    row = measured(trace, tmp_path)
+    assert (row["launch_call_us"], row["other_call_us"], row["asking_us"], row["framework_us"]) == (8, 3, 0, 49)
+
+
+def test_what_is_asked_after_the_anchors_call_is_of_the_next_iteration(tmp_path):
+    trace = steps()
+    trace.call("cuKernelGetName", 12 * STEP_NS + 9_000, 12 * STEP_NS + 9_500)
+    trace.call("cuKernelGetName", 12 * STEP_NS + 13_000, 12 * STEP_NS + 15_000)
+    rows = hosts.measure(found(trace, tmp_path)).set_index("iteration")
+    assert rows.loc[[11, 12, 13, 14], "asking_us"].tolist() == [0, 0.5, 2, 0]
+    assert rows.loc[[11, 12, 13, 14], "other_call_us"].tolist() == [3, 3.5, 5, 3]
+
+
+def test_of_a_recording_that_leaves_out_what_only_asks_nothing_is_said_of_it():
+    rows = hosts.measure(iterations.find(extract.read(traces.recorded("vllm", 1, "off"))))
+    assert rows["asking_us"].isna().all()
+    assert rows["other_call_us"].notna().all()
 
 
 @pytest.mark.parametrize(("graphs", "least_us", "most_us"), [("off", 71, 211), ("on", 12, 17)])
@@ -102,7 +129,7 @@ def test_calls_that_only_ask_take_as_little_as_the_document_says(root, graphs, l
     for engine, tp in (("vllm", 1), ("vllm", 4), ("vllm", 8), ("sglang", 1), ("sglang", 2), ("sglang", 8)):
         trace = iterations.find(extract.read(traces.recorded(engine, tp, graphs)))
         left_out = trace.activity.left_out
-        asked_ns = left_out.loc[left_out["name"].isin(extract.QUERIES), "time_ns"].sum()
+        asked_ns = left_out.loc[left_out["name"].isin(api.QUERIES), "time_ns"].sum()
         # Of all steps, prefill included.
         taken_us.append(asked_ns / 1e3 / tp / (len(trace.steps) + len(trace.open_ends)))
         shares.append(taken_us[-1] / hosts.measure(trace)["framework_us"].median())
@@ -117,6 +144,7 @@ def test_threads_that_launch_less_are_left_aside(tmp_path):
     for step in range(24):
         at = step * STEP_NS
         trace.call("cudaEventQuery_v3020", at + 1_000, at + 90_000, thread=2)
+        trace.call("cuKernelGetName", at + 90_000, at + 90_500, thread=2)
         correlation = trace.call("cudaMemcpyAsync_v3020", at + 91_000, at + 92_000, thread=2)
         trace.kernel("side", at + 93_000, at + 94_000, correlation=correlation, stream=9)
     row = measured(trace, tmp_path)

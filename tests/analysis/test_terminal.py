@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ RECORDED = [("sglang", 2, "off"), ("sglang", 8, "on"), ("vllm", 8, "off"), ("vll
 HEADINGS = (
     "rank  GPU  median     p10     p90    busy  useful    wait    idle",
     "rank  ops  launches  graphs  overlap %  gap p50    p90    p99  last %",
-    "rank  launches  others*  waits  framework  t_launch  lead  graph lead  queued",
+    "rank  launches  others  waits  framework  t_launch  lead  graph lead  queued",
 )
 
 
@@ -59,15 +60,17 @@ def test_every_figure_of_a_rank_stands_below_its_heading(key: tuple[str, int, st
         ran = [f"{rank[name]:g}" for name in ("operations", "launches", "graph_launches")]
         last = "-" if rank["straggler_ratio"] is None else f"{100 * rank['straggler_ratio']:.1f}"
         assert lines[operations + number] == [str(number), *ran, f"{100 * rank['overlap_ratio']:.1f}", *gaps, last]
-        us = [*rank["host_us"].values(), rank["t_launch_us"], rank["lead_us"], rank["graph_lead_us"]]
+        us = [*list(rank["host_us"].values())[:-1], rank["t_launch_us"], rank["lead_us"], rank["graph_lead_us"]]
         told = ["-" if value is None else f"{value:.{1 if abs(value) < 1000 else 0}f}" for value in us]
         assert lines[host + number] == [str(number), *told, f"{rank['queue_median_launches']:g}"]
 
 
-def test_below_the_calls_of_the_host_stands_which_of_them_count_elsewhere() -> None:
-    shown = _shown(lambda where: terminal.show([_summary("vllm", 8, "off")], where)).splitlines()
-    assert [line.strip() for line in shown if line.startswith("* ")] == [shown[-1].strip()]
-    assert shown[-1].startswith("* other CUDA calls but those that only ask")
+def test_below_the_calls_of_the_host_stands_that_a_recording_leaves_some_out(tmp_path: Path) -> None:
+    told = "others: without calls that only ask, which this recording leaves out"
+    assert _shown(lambda where: terminal.show([_summary("vllm", 8, "off")], where)).splitlines()[-1].strip() == told
+    made = summarise(traces.decode(steps=24).write(tmp_path / "trace.sqlite"))
+    assert made["ranks"][0]["host_us"]["asking"] == 0
+    assert told not in _shown(lambda where: terminal.show([made], where))
 
 
 def test_numbers_of_a_slow_engine_fit_too() -> None:

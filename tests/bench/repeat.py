@@ -49,7 +49,8 @@ def write(recording: Path, out: Path, times: int) -> None:
 
 
 def _put_queries_back(database: sqlite3.Connection) -> None:
-    """As many rows of each query as were left out, spread evenly over the launches; a row begins with its launch."""
+    """As many rows of each query as were left out, spread evenly over the launches, right before them."""
+    before_ns = 0
     left_out = f"SELECT name, rows, time_ns / rows FROM {LEFT_OUT} WHERE table_name = ? AND name <> '*'"
     for name, rows, took_ns in database.execute(left_out, (RUNTIME,)).fetchall():
         (name_id,) = database.execute("SELECT MAX(id) + 1 FROM StringIds").fetchone()
@@ -62,8 +63,12 @@ def _put_queries_back(database: sqlite3.Connection) -> None:
         database.executemany(
             f'INSERT INTO {RUNTIME} ("start", "end", eventClass, globalTid, correlationId, nameId, returnValue) '
             "VALUES (?, ?, 0, ?, ?, ?, 0)",
-            [(at, at + took_ns, thread, first_id + number, name_id) for number, (at, thread) in enumerate(chosen)],
+            [
+                (at - before_ns - took_ns, at - before_ns, thread, first_id + number, name_id)
+                for number, (at, thread) in enumerate(chosen)
+            ],
         )
+        before_ns += took_ns
     database.execute(f"DROP TABLE {LEFT_OUT}")
 
 

@@ -1,0 +1,134 @@
+"""CUDA's API functions, what each of them does, and the calls of a trace in order, thread by thread.
+
+Functions that only ask start nothing and are most rows of an eager trace. Their calls are not kept one by one: each
+call that is kept says how long its thread asked before it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis import joins, plausible, tables
+from analysis.intervals import Ints, Mask
+from analysis.threads import both, side_by_side
+
+QUERIES = frozenset(
+    {
+        "cuKernelGetName",
+        "cuKernelGetAttribute",
+        "cuTensorMapEncodeTiled",
+        "cudaStreamIsCapturing",
+        "cudaStreamGetCaptureInfo",
+        "cudaThreadExchangeStreamCaptureMode",
+        "cudaGetDriverEntryPoint",
+        "cudaGetDriverEntryPointByVersion",
+        "cudaGetFuncBySymbol",
+    }
+)
+"""Functions that only ask."""
+_VERSION = re.compile(r"_v\d+$|_ptsz$|_ptds$")
+_KINDS = (
+    ("graph", re.compile(r"GraphLaunch")),
+    ("launch", re.compile(r"Launch(Kernel|Cooperative|Grid)|^cuLaunch|^cudaLaunch")),
+    ("copy", re.compile(r"Memcpy")),
+    ("set", re.compile(r"Memset")),
+    ("wait", re.compile(r"(Device|Stream|Event|Ctx)Synchronize")),
+)
+
+
+class Called(NamedTuple):
+    """The calls thread by thread in order of start; of each thread its process, and how many they are."""
+
+    columns: dict[str, Any]
+    pids: Ints
+    counts: Ints
+
+    def of_process(self, values: Ints) -> Ints:
+        """What is known of each thread's process, for each call."""
+        return np.repeat(values, self.counts)
+
+
+def name(recorded: str) -> str:
+    """The API function without the version suffix that nsys shows: cudaLaunchKernel_v7000 is cudaLaunchKernel."""
+    return _VERSION.sub("", recorded)
+
+
+def called(values: dict[str, Ints], strings: Mapping[int, str]) -> Called:
+    """The calls of rows with start, end, globalTid, correlationId and nameId, which are taken from `values`."""
+    plausible.expect_times("CUDA calls", values["start"], values["end"])
+    (thread, thread_ids), (values["function"], name_ids) = both(
+        lambda: _numbered(values.pop("globalTid")), lambda: _numbered(values.pop("nameId"))
+    )
+    plausible.expect_names(name_ids, strings)
+    functions = [name(strings[int(number)]) for number in name_ids]
+    asks = np.isin(functions, list(QUERIES))
+    counts = np.bincount(thread[~asks[values["function"]]], minlength=len(thread_ids))
+    order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
+    del thread
+    kept = _kept(values, asks, order, bounds, counts)
+    function = kept.pop("function")
+    kinds = pd.Categorical([_kind(function) for function in functions], categories=tables.CALL_KINDS)
+    names = pd.Categorical(functions, categories=sorted(set(functions)))
+    columns = {
+        "thread": np.repeat(thread_ids, counts),
+        "kind": pd.Categorical.from_codes(kinds.codes[function], dtype=kinds.dtype),
+        "name": pd.Categorical.from_codes(names.codes[function], dtype=names.dtype),
+        **kept,
+    }
+    return Called(columns, thread_ids & ~np.int64(0xFFFFFF), counts)
+
+
+def _numbered(values: Ints) -> tuple[Any, Ints]:
+    """The number of each value, from 0 in ascending order, and the values. Few: a number takes two bytes."""
+    code, distinct = pd.factorize(values)
+    order = np.argsort(distinct)
+    number = np.empty(len(order), np.int16 if len(order) < 1 << 15 else np.int64)
+    number[order] = np.arange(len(order))
+    return number[code], distinct[order]
+
+
+def _kept(values: dict[str, Ints], asks: Mask, order: Ints, bounds: Ints, counts: Ints) -> dict[str, Any]:
+    """What is known of the calls of functions that do not only ask, so many of each thread, in the order of all."""
+    rows, until = int(counts.sum()), np.cumsum(counts)
+    kinds = {
+        "start_ns": np.int64,
+        "end_ns": np.int64,
+        "asking_ns": np.int64,
+        "correlation": values["correlationId"].dtype,
+    }
+    kinds |= {"function": values["function"].dtype, "outermost": np.bool_}
+    columns = {name: np.empty(rows, kind) for name, kind in kinds.items()}
+
+    def keep(thread: int) -> None:
+        # Thread by thread: what one takes fits into the processor's cache.
+        found = _of_thread(values, asks, order[bounds[thread] : bounds[thread + 1]])
+        for name, column in found.items():
+            columns[name][until[thread] - counts[thread] : until[thread]] = column
+
+    side_by_side(keep, range(len(counts)))
+    return columns
+
+
+def _of_thread(values: dict[str, Ints], asks: Mask, rows: Ints) -> dict[str, Any]:
+    """What is known of those of a thread's calls that do not only ask; `rows` are all of them in order."""
+    start_ns, end_ns, function = (values[name][rows] for name in ("start", "end", "function"))
+    outermost = np.ones(len(rows), np.bool_)
+    outermost[1:] = start_ns[1:] >= np.maximum.accumulate(end_ns)[:-1]
+    asking = asks[function]
+    at = np.flatnonzero(~asking)
+    asked_ns = np.cumsum(np.where(asking & outermost, end_ns - start_ns, 0))
+    return {
+        "start_ns": start_ns[at],
+        "end_ns": end_ns[at],
+        "asking_ns": np.diff(asked_ns[at], prepend=0),
+        "correlation": values["correlationId"][rows[at]],
+        "function": function[at],
+        "outermost": outermost[at],
+    }
+
+
+def _kind(function: str) -> str:
+    return next((kind for kind, pattern in _KINDS if pattern.search(function)), "other")
