@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from analysis.blocks import Section, Table, tabulate
 from analysis.changes import APART, BEYOND, FIRST, HALVES, OPEN, SECOND, VOID, WITHIN
 from analysis.figures import layout_title
 from analysis.gathered import Gathered
-from analysis.language import Text, join, say, words
+from analysis.language import Text, join, read, say, words
 from analysis.sections import columns
 
 # As many changes are told in sentences; the table has them all.
@@ -68,7 +68,7 @@ def _same_for_all(found: pd.DataFrame) -> tuple[str, ...]:
 
 def _common(found: pd.DataFrame) -> tuple[Text, ...]:
     common = _same_for_all(found)
-    return (say("Not the same in both, throughout: {what}.", what="; ".join(common)),) if common else ()
+    return (say("Not the same in both, throughout: {what}.", what=_parts(common)),) if common else ()
 
 
 def _machines(on: pd.DataFrame) -> Text:
@@ -243,7 +243,11 @@ def _word(row: Mapping[Any, Any]) -> Text:
 
 def _differs(row: Mapping[Any, Any], common: tuple[str, ...]) -> str:
     parts = [part for part in str(row["differs"]).split("; ") if part and part not in common]
-    return say("not the same in both: {what}", what="; ".join(parts)) if parts else ""
+    return say("not the same in both: {what}", what=_parts(parts)) if parts else ""
+
+
+def _parts(differs: Iterable[str]) -> Text:
+    return join(say("; "), [read(part) for part in differs])
 
 
 def _fact(row: Mapping[Any, Any]) -> Text:
