@@ -29,6 +29,7 @@ from analysis.typical import Typical
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch")
+PAIR_KEYS = tuple(key for key in TRACE_KEYS if key not in ("case", "graphs"))
 RANK_COLUMNS = (
     "rank", "device", "iterations", "iter_median_ms", "iter_p10_ms", "iter_p90_ms", "busy_ms", "idle_ms", "idle_ratio",
     "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
@@ -39,6 +40,9 @@ PATH_COLUMNS = (
     "wall_ms", "compute_ms", "collective_ms", "launch_idle_ms", "graph_gap_ms", "other_gap_ms", "residual_ms",
 )  # fmt: skip
 DIFFERENCE_COLUMNS = ("idle_saved_us", "work_saved_us", "group", "off_us", "on_us")
+KERNEL_COLUMNS = (
+    "change", "group", "off_name", "on_name", "off_per_iteration", "on_per_iteration", "off_us", "on_us", "saved_us",
+)  # fmt: skip
 FITNESS_COLUMNS = ("check", "gates", "found", "expected", "remedy")
 CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
 CAUSE_COLUMNS = ("rank", "cause", "gap_us", "gaps_count", "idle_us")
@@ -210,18 +214,36 @@ def difference_table(found: Sequence[Evidence]) -> pd.DataFrame:
     A row a group of kernels of each pair of fit traces that prove their labels; the first trace of each kind counts.
     Times in us per iteration; saved is off less on along the critical path, NaN where that is not known.
     """
-    keys = [key for key in TRACE_KEYS if key not in ("case", "graphs")]
+    rows = [about | row for about, pair in _pairs(found) for row in _differences(pair)]
+    return pd.DataFrame(rows, columns=[*PAIR_KEYS, *DIFFERENCE_COLUMNS])
+
+
+def kernel_table(found: Sequence[Evidence], most: int = 8) -> pd.DataFrame:
+    """The kernels that differ most between graphs off and on: TRACE_KEYS but for case and graphs, KERNEL_COLUMNS.
+
+    At most so many of each pair of difference_table, those whose times differ most first; times in us per iteration.
+    """
+    parts = []
+    for about, pair in _pairs(found):
+        changed = pair.kernels[pair.kernels["change"] != "same"].dropna(subset=["saved_us"]).head(most)
+        parts.append(changed[list(KERNEL_COLUMNS)].astype({"change": str, "group": str}).assign(**about))
+    columns = [*PAIR_KEYS, *KERNEL_COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _pairs(found: Sequence[Evidence]) -> list[tuple[dict[str, Any], compare.Comparison]]:
+    """Both halves of what was traced off and on: PAIR_KEYS, and their comparison."""
     halves: dict[tuple[Any, ...], dict[str, Evidence]] = {}
     for one in found:
         about = dict(one.about)
         if _counts(one):
-            halves.setdefault(tuple(about[key] for key in keys), {}).setdefault(about["graphs"], one)
-    rows = []
-    for about_pair, pair in halves.items():
+            halves.setdefault(tuple(about[key] for key in PAIR_KEYS), {}).setdefault(about["graphs"], one)
+    pairs = []
+    for key, pair in halves.items():
         if pair.keys() == {"off", "on"}:
             off, on = (compare.Side(summary=pair[g].summary or {}, kernels=pair[g].kernels) for g in ("off", "on"))
-            rows += [dict(zip(keys, about_pair, strict=True)) | row for row in _differences(compare.between(off, on))]
-    return pd.DataFrame(rows, columns=[*keys, *DIFFERENCE_COLUMNS])
+            pairs.append((dict(zip(PAIR_KEYS, key, strict=True)), compare.between(off, on)))
+    return pairs
 
 
 def _differences(found: compare.Comparison) -> list[dict[str, Any]]:

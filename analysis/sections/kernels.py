@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis import evidence, shown
-from analysis.blocks import Graphic, Section, Table
+from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.groups import GROUPS
 from analysis.language import say
+from analysis.names import short
 from analysis.plots import kernel_groups
 from analysis.sections import columns
 
@@ -27,7 +28,39 @@ def build(gathered: Gathered) -> Section | None:
         blocks=(
             *(_figure(gathered, *one) for one in columns.figures_of(found, "tracing")),
             _table(gathered, found, "differences"),
+            _kernels(gathered),
         ),
+    )
+
+
+def _kernels(gathered: Gathered) -> Table:
+    changes = {
+        "only_off": say("graphs off alone"),
+        "only_on": say("graphs on alone"),
+        "variant": say("another variant"),
+        "count": say("other number"),
+        "time": say("other time"),
+    }
+    found = evidence.kernel_table(gathered.evidence)
+    return tabulate(
+        found,
+        [
+            *columns.configuration(),
+            (say("how it differs"), lambda row: changes[row["change"]]),
+            (say("group"), lambda row: str(row["group"])),
+            (say("kernel, graphs off"), lambda row: short(row["off_name"]) or shown.NONE),
+            (say("kernel, graphs on"), lambda row: short(row["on_name"]) or shown.NONE),
+            columns.both(say("an iteration"), "per_iteration"),
+            columns.both(say("work (us)"), "us"),
+            columns.figure(say("saved (us)"), "saved_us"),
+            *columns.source(gathered),
+        ],
+        name="kernels",
+        caption=say(
+            "Kernels that differ most between graphs off and on, per traced decode iteration; names in full are in "
+            "the table's files"
+        ),
+        mark=gathered.short_mark_of(found),
     )
 
 
