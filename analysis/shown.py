@@ -5,6 +5,7 @@ Sentences and tables take them from here, so that one number reads the same wher
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def number(value: float) -> str:
     """Three significant digits, from 100 on whole; a dash for what is not known."""
     if value is None or pd.isna(value):
         return NONE
-    return f"{value:.0f}" if value == round(value) else three(value)
+    return f"{value:.0f}" if math.isclose(value, round(value), rel_tol=1e-9) else three(value)
 
 
 def three(value: float) -> str:

@@ -26,7 +26,7 @@ def build(gathered: Gathered) -> Section | None:
     return Section(
         id="ranks",
         title=say("Every GPU: work, waiting, idle"),
-        leads=tuple(_leads(counted)),
+        leads=tuple(leads(counted)),
         blocks=(
             *(_figure(gathered, *one) for one in columns.figures_of(counted, "tracing")),
             _table(gathered, table, "traces"),
@@ -41,7 +41,7 @@ def build(gathered: Gathered) -> Section | None:
     )
 
 
-def _leads(ranks: pd.DataFrame) -> Iterator[str]:
+def leads(ranks: pd.DataFrame) -> Iterator[str]:
     """A sentence for each trace in which GPUs look unlike though they do the same."""
     for _, trace in ranks.groupby(["study", "case", "batch", "tracing"], sort=False):
         ordered = trace.sort_values("idle_ms").to_dict("records")

@@ -1,0 +1,279 @@
+"""Every section: there where its data are, absent where they are not, with the numbers that were put in."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import sections
+from analysis.blocks import Section, Table
+from analysis.gathered import Gathered, gather
+from analysis.sections import breakeven as breakevens
+from analysis.sections import (
+    capacity,
+    excluded,
+    gaps,
+    hosts,
+    iterations,
+    kernels,
+    paths,
+    predictions,
+    ranks,
+    serving,
+    verdict,
+)
+from analysis.sections import switches as apart
+from tests.analysis.sections import made
+from tests.analysis.studies import change_record, write_case, write_study
+
+ALWAYS = {"verdict"}
+
+
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def gathered(folder: Path, **content: Any) -> Gathered:
+    return gather([write_study(folder, **content)])
+
+
+def ids(found: Gathered) -> set[str]:
+    return {section.id for section in sections.every(found)}
+
+
+def one(section: Section | None) -> Section:
+    assert section is not None
+    return section
+
+
+def table(section: Section | None, name: str) -> Table:
+    return next(table for table in one(section).tables if table.name == name)
+
+
+def column(found: Table, heading: str) -> list[str]:
+    return [row[found.columns.index(heading)] for row in found.rows]
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Gathered:
+    """Graphs double the speed on two GPUs; one trace of either kind."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        folder = tmp_path_factory.mktemp("traced")
+        for graphs, time_ms in (("off", 8.0), ("on", 4.0)):
+            write_case(folder, graphs=graphs, tp=2, tpot_ms=[time_ms] * 2)
+            write_case(folder, graphs=graphs, tp=2, traced_graphs=graphs)
+        return gathered(folder)
+
+
+def test_a_study_with_nothing_in_it_has_a_verdict_alone(tmp_path: Path) -> None:
+    found = gathered(tmp_path)
+    assert ids(found) == ALWAYS
+    assert one(verdict.build(found)).leads == ("No answer: nothing was measured with tracing off.",)
+
+
+def test_untraced_times_alone_show_nothing_of_traces(tmp_path: Path) -> None:
+    for graphs, time_ms in (("off", 8.0), ("on", 4.0)):
+        made.measured(tmp_path, graphs, {1: time_ms}, resolved={"graphs": graphs})
+    assert ids(gathered(tmp_path)) == {"verdict", "iterations", "capacity"}
+
+
+def test_sections_stand_in_the_order_in_which_readers_meet_them(traced: Gathered) -> None:
+    order = [section.id for section in sections.every(traced)]
+    wanted = [
+        "verdict",
+        "paths",
+        "iterations",
+        "gaps",
+        "ranks",
+        "hosts",
+        "capacity",
+        "predictions",
+        "kernels",
+        "traces",
+    ]
+    assert [name for name in order if name in wanted] == wanted
+
+
+def test_every_figure_has_its_data_beside_it_and_says_where_they_come_from(traced: Gathered) -> None:
+    graphics = [graphic for section in sections.every(traced) for graphic in section.graphics]
+    assert len(graphics) > 8
+    assert [graphic.name for graphic in graphics if not graphic.table.rows or not graphic.table.data.shape[0]] == []
+    assert [graphic.name for graphic in graphics if "MEASURED HERE 2026-11-21" not in graphic.mark] == []
+
+
+def test_names_of_tables_and_figures_are_each_given_once(traced: Gathered) -> None:
+    found = sections.every(traced)
+    names = [table.name for section in found for table in section.tables]
+    drawn = [graphic.name for section in found for graphic in section.graphics]
+    assert len(names) == len(set(names)) and len(drawn) == len(set(drawn))
+
+
+def test_the_verdict_gives_the_gain_and_sets_void_rows_apart(traced: Gathered) -> None:
+    found = table(verdict.build(traced), "headline")
+    assert column(found, "off / on (ratio)") == ["2.00 [2.00, 2.00] (windows)"]
+    assert found.cautions == ("graphs off: 1 start; graphs on: 1 start",)
+    assert found.void == ("",)
+
+
+def test_where_the_time_goes_is_said_of_both_halves(traced: Gathered) -> None:
+    section = one(paths.build(traced))
+    # 7 kernels of 5 us; without graphs gaps of 10 us between them, and 20 us before the first.
+    assert section.leads == (
+        "vLLM, llama3-8b, TP2, batch 1: with graphs off GPUs wait for launches during 0.0800 of 0.115 ms, with graphs "
+        "on during 0.0200 of 0.0574 ms; the work takes 0.0350 and 0.0350 ms.",
+    )
+
+
+def test_gaps_are_counted_by_cause(traced: Gathered) -> None:
+    found = table(gaps.build(traced), "gap_causes_llama3-8b_b1_node")
+    rows = {(row[4], row[6], row[7]): row[8:10] for row in found.rows}
+    # Of each GPU: 7 gaps without graphs, 80 us; with them 5 between nodes, 2 us, and 2 at launches.
+    assert rows["off", "0", "its launch came late"] == ("7", "80")
+    assert rows["on", "1", "between nodes of a graph"] == ("5", "2")
+
+
+def test_what_every_gpu_does_adds_up_to_its_iteration(traced: Gathered) -> None:
+    found = table(ranks.build(traced), "traces").data
+    parts = found["useful_ms"] + found["wait_ms"] + found["idle_ms"]
+    assert parts.round(6).tolist() == found["iter_median_ms"].tolist()
+    assert "idle (%)" not in table(ranks.build(traced), "traces").columns
+
+
+def test_gpus_that_look_unlike_though_they_do_the_same_are_named(tmp_path: Path, traced: Gathered) -> None:
+    assert one(ranks.build(traced)).leads == ()
+    table_of_ranks = table(ranks.build(traced), "traces").data
+    unlike = table_of_ranks[table_of_ranks["graphs"] == "off"].assign(idle_ms=[0.08, 0.01], wait_ms=[0.0, 0.07])
+    (lead,) = ranks.leads(unlike)
+    assert lead == (
+        "vLLM, llama3-8b, TP2, graphs off: GPU 0 idles 0.0800 of 0.115 ms, GPU 1 only 0.0100 ms, though it does the "
+        "same work: for 0.0700 ms it waits for others inside collectives."
+    )
+
+
+def test_a_launch_is_split_into_its_call_and_the_rest(traced: Gathered) -> None:
+    (lead,) = one(hosts.build(traced)).leads
+    # 7 launches in 115 us; a call takes 4 us.
+    assert lead.startswith(
+        "vLLM, llama3-8b, TP2, graphs off: 7 launches an iteration, 16.4 us of the host each, of which 4 us"
+    )
+
+
+def test_groups_of_kernels_and_kernels_are_set_beside_each_other(traced: Gathered) -> None:
+    section = one(kernels.build(traced))
+    assert column(table(section, "differences"), "attention (us)") == ["5 / 5"]
+    assert table(section, "kernels").rows == ()
+
+
+def test_predictions_stand_beside_what_was_measured_with_the_model_named(traced: Gathered) -> None:
+    section = one(predictions.build(traced))
+    assert column(table(section, "predictions"), "measured (ms)") == ["4", "8"]
+    assert "the model that ships was asked" in section.notes[0]
+    assert all("PREDICTED" in graphic.mark for graphic in section.graphics)
+
+
+def test_a_gpu_without_known_figures_has_no_break_even(traced: Gathered) -> None:
+    assert breakevens.build(traced) is None
+
+
+def test_several_batches_are_drawn_by_batch_and_foretold_beyond(tmp_path: Path) -> None:
+    for graphs, times_ms in (("off", {1: 10.0, 16: 10.0}), ("on", {1: 2.0, 16: 5.0})):
+        made.measured(tmp_path, graphs, times_ms, resolved={"graphs": graphs})
+    found = gathered(tmp_path)
+    assert [graphic.name for graphic in one(iterations.build(found)).graphics] == ["batches_llama3-8b"]
+    beyond = table(breakevens.build(found), "breakeven_batches")
+    assert column(beyond, "off / on there, measured (ratio)") == ["2"]
+    # A line through 2 ms at batch 1 and 5 ms at batch 16 meets 10 ms at 41.
+    assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["41"]
+
+
+def test_of_many_batches_only_the_ends_are_drawn_by_tp(tmp_path: Path) -> None:
+    for tp in (1, 2):
+        for graphs in ("off", "on"):
+            made.measured(tmp_path, graphs, {1: 9.0, 8: 9.5, 32: 10.0}, tp=tp, resolved={"graphs": graphs})
+    drawn = [graphic.name for graphic in one(iterations.build(gathered(tmp_path))).graphics]
+    assert drawn == ["iteration_time_llama3-8b_b1", "iteration_time_llama3-8b_b32", "batches_llama3-8b"]
+
+
+def test_four_corners_of_graphs_and_compile_are_a_section_of_their_own(tmp_path: Path) -> None:
+    times_ms = {("off", "off"): 12.0, ("off", "on"): 15.0, ("on", "off"): 5.0, ("on", "on"): 4.0}
+    for (graphs, compiled), time_ms in times_ms.items():
+        made.measured(tmp_path, graphs, {1: time_ms}, compiled=compiled, resolved={"graphs": graphs})
+    found = gathered(tmp_path)
+    section = one(apart.build(found))
+    assert section.leads == (
+        "vLLM, llama3-8b, TP1, batch 1: with neither 12 ms, with torch.compile alone 15 ms, with CUDA graphs alone "
+        "5 ms, with both 4 ms.",
+    )
+    assert column(table(section, "switches"), "graphs, compiled (ratio)") == ["3.75"]
+    assert iterations.build(found) is None
+
+
+def test_three_corners_are_no_such_section(tmp_path: Path) -> None:
+    for graphs, compiled in (("off", "off"), ("off", "on"), ("on", "off")):
+        made.measured(tmp_path, graphs, {1: 5.0}, compiled=compiled, resolved={"graphs": graphs})
+    found = gathered(tmp_path)
+    assert apart.build(found) is None
+    assert iterations.build(found) is not None
+
+
+def test_the_cliff_is_told_where_batches_run_beyond_the_sizes_captured(tmp_path: Path) -> None:
+    for graphs, times_ms in (("off", {16: 12.0, 17: 12.5}), ("on", {9: 4.1, 16: 4.2, 17: 12.0})):
+        made.measured(tmp_path, graphs, times_ms, captured=[8, 16], resolved={"graphs": graphs})
+    section = one(capacity.build(gathered(tmp_path)))
+    assert section.leads[-1] == (
+        "vLLM, llama3-8b, TP1: the largest batch with a graph is 16; from batch 16 to 17 an iteration goes from 4.20 "
+        "to 12 ms."
+    )
+    assert column(table(section, "cliff"), "graphs off, above (ms)") == ["12.5"]
+
+
+def test_what_graphs_cost_is_told_beyond_half_a_thousandth(tmp_path: Path) -> None:
+    for graphs, tokens in (("off", 100_000), ("on", 98_000)):
+        resolved = {"graphs": graphs, "kv_tokens": tokens, **({"capture_s": 3.0} if graphs == "on" else {})}
+        made.measured(tmp_path, graphs, {1: 5.0}, resolved=resolved)
+    section = one(capacity.build(gathered(tmp_path)))
+    assert "the KV cache holds 98.0 % of the tokens" in section.leads[0]
+    assert column(table(section, "capacity"), "capture (s)") == ["3"]
+
+
+def test_serving_is_drawn_by_rate_and_tabulated(tmp_path: Path) -> None:
+    for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
+        made.serving(tmp_path, graphs, gap_us)
+    section = one(serving.build(gathered(tmp_path)))
+    assert [graphic.name for graphic in section.graphics] == ["load_llama3-8b_rate"]
+    assert column(table(section, "serving"), "TPOT p50 (ms)") == ["10 / 5"]
+    assert column(table(section, "serving"), "TTFT p50 (ms)") == ["20 / 20"]
+
+
+def test_an_engine_that_is_new_to_the_report_is_shown_like_the_others(tmp_path: Path) -> None:
+    for graphs, time_ms in (("off", 30.0), ("on", 10.0)):
+        made.measured(tmp_path, graphs, {1: time_ms}, engine="hf", resolved={"graphs": graphs})
+    assert (
+        one(verdict.build(gathered(tmp_path))).leads[0].startswith("HF transformers, llama3-8b, TP1: on: 3.0x faster")
+    )
+
+
+def test_what_does_not_count_is_listed_with_its_reason_and_is_absent_where_all_counts(tmp_path: Path) -> None:
+    case = made.measured(tmp_path, "on", {1: 5.0}, resolved={"graphs": "on"})
+    assert excluded.build(gathered(tmp_path)) is None
+    change_record(case, {"outcome": "failed", "reason": "out of memory"})
+    found = table(excluded.build(gathered(tmp_path)), "excluded")
+    assert [row[1:3] for row in found.rows] == [("FAILED", "out of memory")]
+
+
+def test_a_figure_names_only_the_studies_that_it_shows(tmp_path: Path) -> None:
+    for name, engine in (("first", "vllm"), ("second", "sglang")):
+        for graphs in ("off", "on"):
+            made.measured(tmp_path / name, graphs, {1: 5.0}, engine=engine, resolved={"graphs": graphs})
+        for case in (tmp_path / name / "cases").iterdir():
+            asked = json.loads((case / "case.json").read_text())["asked"]
+            change_record(case, {"asked": {**asked, "model": f"model-{name}"}})
+    both = gather([write_study(tmp_path / name) for name in ("first", "second")])
+    drawn = one(iterations.build(both)).graphics
+    marks = {graphic.name: [text.get_text() for text in graphic.figure.texts] for graphic in drawn}
+    assert any("(first)" in text for text in marks["iteration_time_model-first_b1"])
+    assert not any("(second)" in text for text in marks["iteration_time_model-first_b1"])
