@@ -1,6 +1,6 @@
 """The interactive timeline of a report: which traces it shows, graphs off above graphs on, and what a page needs of it.
 
-`block` reads the traces once more and gives data, scripts and style for the macros of templates/timeline.html. What is
+`block` reads the traces once more and gives the HTML, scripts and style of the timeline. What is
 drawn of a trace is decided in timeline_data.py, how it is drawn in timeline_figure.py and templates/timeline.js.
 """
 
@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
 
 from analysis import tables, timeline_data, timeline_figure
@@ -24,7 +25,8 @@ from analysis.evidence import TRACE_KEYS, Evidence, Job
 from analysis.figures import SWEEP, engine_title, layout_title
 from analysis.language import both, join
 
-MOST_BYTES = 2_000_000
+MOST_BYTES = 1_200_000
+"""Of all pairs together, packed: beside library and figures it leaves the page below 5 MB."""
 _WORDS = {
     "classes": timeline_data.CLASSES, "callClasses": timeline_data.CALL_CLASSES, "causes": tables.CAUSES,
 }  # fmt: skip
@@ -44,22 +46,14 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """What the macros of templates/timeline.html put into a page.
+    """The timeline as a page takes it: its HTML with all its data, and its scripts, to run after it, and styles.
 
-    Its Content-Security-Policy must list `policy` in script-src, and 'unsafe-inline' in style-src.
+    The page's Content-Security-Policy must allow the scripts, and style elements that scripts put there.
     """
 
-    style: Markup
-    messages: Markup
-    document: Markup
-    pairs: Markup
-    library: Markup
-    script: Markup
-
-    @property
-    def policy(self) -> tuple[str, ...]:
-        """What script-src must list for the scripts of the block, and no others, to run."""
-        return tuple(timeline_figure.policy_source(script) for script in (self.library, self.script))
+    html: Markup
+    scripts: tuple[str, ...]
+    styles: tuple[str, ...]
 
 
 def block(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> Block | None:
@@ -107,14 +101,12 @@ def page(pairs: Sequence[Pair]) -> Block | None:
         shown.append({"label": both(pair.label), "mark": both(pair.mark), "data": data})
     if not shown:
         return None
-    return Block(
-        style=_own("timeline.css"),
-        messages=_json(json.loads(_own("timeline.messages.json"))),
-        document=_json(timeline_figure.document()),
-        pairs=_json({"pairs": shown, "left_out": left_out, "words": _WORDS}),
-        library=Markup(timeline_figure.library()),
-        script=_script(),
+    content = {"pairs": shown, "left_out": left_out, "words": _WORDS}
+    messages = json.loads(_own("timeline.messages.json"))
+    html = _template().render(
+        messages=_json(messages), document=_json(timeline_figure.document()), pairs=_json(content)
     )
+    return Block(html=Markup(html), scripts=(timeline_figure.library(), _script()), styles=(_own("timeline.css"),))
 
 
 def _each(pairs: Sequence[Pair]) -> list[str | None]:
@@ -132,14 +124,18 @@ def _each(pairs: Sequence[Pair]) -> list[str | None]:
     return list(map(timeline_data.pair, *traces))
 
 
-def _script() -> Markup:
+def _script() -> str:
     """The timeline's own scripts as one, out of the way of the page's others."""
     parts = "\n".join(_own(name) for name in _SCRIPTS)
-    return Markup(f'(() => {{\n"use strict";\n{parts}}})();\n')
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
 
 
-def _own(name: str) -> Markup:
-    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+def _template() -> jinja2.Template:
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_own("timeline.html"))
+
+
+def _own(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _json(content: Any) -> Markup:

@@ -5,8 +5,6 @@ Owns what is drawn in which order and how it is zoomed and panned; timeline.js f
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from functools import cache
 from typing import Any
 
@@ -92,8 +90,3 @@ def library() -> str:
     if "</script" in script:
         raise ValueError("the library ends its own element; expected a script that can stand in a page")
     return script
-
-
-def policy_source(script: str) -> str:
-    """What the page's Content-Security-Policy must list in script-src for this very script to run."""
-    return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"

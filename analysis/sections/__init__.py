@@ -21,6 +21,7 @@ from analysis.sections import (
     ranks,
     serving,
     switches,
+    timeline,
     traces,
     verdict,
 )
@@ -29,6 +30,7 @@ ORDER = (
     verdict.build,
     changes.build,
     paths.build,
+    timeline.build,
     iterations.build,
     switches.build,
     gaps.build,

@@ -18,7 +18,7 @@ const MANY_ROWS = 14;
 const FEW_LINKS = 40;
 const NEAR_PX = 3;
 
-const section = document.getElementById("timeline");
+const section = document.getElementById("timeline-block");
 const part = (selector) => section.querySelector(selector);
 const messages = read("timeline-messages");
 const state = { pair: null, halves: {}, plots: {}, views: {}, hovered: null, chosen: null, requested: false };

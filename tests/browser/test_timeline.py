@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import jinja2
 import pytest
 from playwright.sync_api import Locator, Page
 
-from analysis import timeline
+from analysis import page, timeline
+from analysis.blocks import Section
+from analysis.language import Text
 from analysis.timeline import Pair
 from tests import traces
 from tests.browser.conftest import Opener
@@ -16,13 +17,7 @@ from tests.traces import Sqlite, recorded
 
 HOSTILE = "<script>alert(1)</script>"
 SHORTENED = "<script>alert(1)"
-PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:;
-  script-src {{ block.policy | join(' ') }}; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Timeline</title>
-<style>:root { color-scheme: light dark; } body { font: 15px sans-serif; margin: 1rem; }</style>
-{% import "timeline.html" as parts %}{{ parts.style(block) }}</head>
-<body>{{ parts.section(block) }}<div style="height: 200vh"></div>{{ parts.scripts(block) }}</body></html>"""
+ENGLISH_TERMS = {"CUDA", "GPU", "Graph", "kernel", "launch", "attention", "stream"}
 ONE_GPU, EIGHT_GPUS, MADE = 0, 1, 2
 RANGE = "(() => { const { start, end } = Bokeh.documents[0].get_model_by_name('time'); return [start, end]; })()"
 # Two frames: what was asked for is on the screen after the second.
@@ -42,9 +37,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("off", "on")
     }
     block = timeline.page([*real, Pair(label=f"made {HOSTILE}", mark="MADE", **halves)])
-    loader = jinja2.FileSystemLoader(Path(timeline.__file__).parent / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    (folder / "page.html").write_text(environment.from_string(PAGE).render(block=block), encoding="utf-8")
+    assert block is not None
+    section = Section(id="timeline", title=Text("Timeline"), inline_styles=True, **vars(block))
+    text = page.html({"sources": (), "sections": [section], "pictures": {}, "cases": []})
+    (folder / "page.html").write_text(text, encoding="utf-8")
     return folder / "page.html"
 
 
@@ -60,10 +56,10 @@ def shown(open_page: Opener, page_file: Path) -> Callable[..., Page]:
 
     def show(pair: int = ONE_GPU, **how: str) -> Page:
         page = open_page(page_file, **how).page
-        page.wait_for_selector("#timeline[data-shown='0']")
+        page.wait_for_selector("#timeline-block[data-shown='0']")
         if pair:
-            page.select_option("#timeline select", str(pair))
-            page.wait_for_selector(f"#timeline[data-shown='{pair}']")
+            page.select_option("#timeline-block select", str(pair))
+            page.wait_for_selector(f"#timeline-block[data-shown='{pair}']")
         page.evaluate(DRAWN)
         return page
 
@@ -184,7 +180,7 @@ def test_a_hostile_kernel_name_is_text(shown: Callable[..., Page]) -> None:
     assert page.locator(".tl-panel .tl-name").inner_text() == SHORTENED
     assert page.locator(".tl-panel .tl-long dd").inner_text() == HOSTILE
     assert _table(page)[1][2] == SHORTENED
-    assert page.locator("#timeline option").nth(MADE).inner_text() == f"made {HOSTILE}"
+    assert page.locator("#timeline-block option").nth(MADE).inner_text() == f"made {HOSTILE}"
     assert page.locator("script", has_text="alert(1)").count() == 0
 
 
@@ -225,7 +221,7 @@ def test_eight_ranks_are_drawn_and_zoomed_without_delay(shown: Callable[..., Pag
         "async (act) => { const begun = performance.now(); await act(); await %s; return performance.now() - begun; }"
     )
     opening = """async () => {
-      const section = document.getElementById('timeline'), select = section.querySelector('select');
+      const section = document.getElementById('timeline-block'), select = section.querySelector('select');
       select.value = '1'; select.dispatchEvent(new Event('change'));
       while (section.dataset.shown !== '1') await new Promise((done) => setTimeout(done, 5));
     }"""
@@ -243,9 +239,11 @@ def test_the_language_is_changed_while_it_is_shown(shown: Callable[..., Page]) -
     page.evaluate("document.documentElement.dataset.lang = 'zh'; document.dispatchEvent(new Event('languagechange'))")
     assert page.get_by_role("button", name="放大").count() == 1
     assert "持续" in page.locator(".tl-panel").inner_text()
-    assert page.evaluate("Bokeh.documents[0].get_model_by_name('off').title.text").startswith("关闭 CUDA graph")
-    texts = page.locator("#timeline .tl-legend, #timeline .tl-panel dt, #timeline .tl-shown").all_inner_texts()
-    assert set(re.findall(r"[A-Za-z]{3,}", " ".join(texts))) == {"GPU", "graph", "kernel"}
+    assert page.evaluate("Bokeh.documents[0].get_model_by_name('off').title.text").startswith("关 CUDA Graph")
+    texts = page.locator(
+        "#timeline-block .tl-legend, #timeline-block .tl-panel dt, #timeline-block .tl-shown"
+    ).all_inner_texts()
+    assert set(re.findall(r"[A-Za-z]{3,}", " ".join(texts))) <= ENGLISH_TERMS
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -278,6 +276,6 @@ def test_the_table_tells_the_operations_of_an_iteration(shown: Callable[..., Pag
 
 
 def _table(page: Page) -> list[list[str]]:
-    page.locator("#timeline summary").click()
+    page.locator("#timeline-block summary").click()
     page.wait_for_selector(".tl-table tbody tr")
     return [row.split("\t") for row in page.locator(".tl-table tbody tr").all_inner_texts()]

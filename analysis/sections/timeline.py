@@ -1,0 +1,30 @@
+"""A few iterations launch by launch: the interactive timeline, graphs off above graphs on."""
+
+from __future__ import annotations
+
+from analysis import evidence, timeline
+from analysis.blocks import Section
+from analysis.gathered import Gathered
+from analysis.language import say
+
+
+def build(gathered: Gathered) -> Section | None:
+    """None where no configuration has traces of both halves, node by node, that prove their labels."""
+    jobs = [job for name, study in gathered.studies for job in evidence.jobs(study, name)]
+    block = timeline.block(jobs, gathered.evidence, {source.name: source.short_mark for source in gathered.sources})
+    if block is None:
+        return None
+    return Section(
+        id="timeline",
+        title=say("Launch by launch"),
+        leads=(
+            say(
+                "Every operation of a few traced iterations, graphs off above graphs on, on one time scale: which call "
+                "launched it, how long the GPU stood idle before it, and why."
+            ),
+        ),
+        html=block.html,
+        scripts=block.scripts,
+        styles=block.styles,
+        inline_styles=True,
+    )
