@@ -15,7 +15,7 @@ from typing import Any
 from analysis import compare, extract, iterations, program, terminal, whatif
 from analysis.compare import Comparison
 from analysis.errors import TraceError
-from analysis.given import WHAT, Given, existing, traces
+from analysis.given import WHAT, Given, apart, existing, traces
 from analysis.summary import summarise
 from analysis.validity import contradictions
 
@@ -113,7 +113,7 @@ def _summary(trace: Given) -> dict[str, Any]:
 
 def _compared(off: Given, on: Given) -> Comparison:
     traces = [iterations.find(extract.read(existing(given.path))) for given in (off, on)]
-    return compare.compare(traces[0], traces[1], names=(off.name, on.name))
+    return compare.compare(traces[0], traces[1], names=apart((off.name, on.name), (off.path, on.path)))
 
 
 if __name__ == "__main__":

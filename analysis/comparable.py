@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.errors import TraceError
 from analysis.fitness import NODES
 from analysis.groups import family
+from analysis.words import counted
 
 _SPLIT_SUM = re.compile(r"splitk_?reduce", re.IGNORECASE)
 # The products of one model on one GPU took within 3 % of each other in every recorded pair.
@@ -42,8 +43,8 @@ def refuse(off: Mapping[str, Any], on: Mapping[str, Any]) -> None:
         )
     if off["tp"] != on["tp"]:
         raise TraceError(
-            f"{off['name']} has {off['tp']} ranks and {on['name']} has {on['tp']}; expected as many in both; "
-            "compare traces of one tensor-parallel size"
+            f"{off['name']} has {counted(off['tp'], 'rank')} and {on['name']} {counted(on['tp'], 'rank')}; expected as "
+            "many in both; compare traces of one tensor-parallel size"
         )
 
 

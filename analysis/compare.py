@@ -37,6 +37,7 @@ import pandas as pd
 from analysis import kernels, tables
 from analysis.account import rounded
 from analysis.comparable import refuse, voided, warnings
+from analysis.given import apart
 from analysis.groups import GROUPS, family
 from analysis.iterations import Trace
 from analysis.summary import stem, summarise_trace
@@ -129,7 +130,8 @@ def compare(off: Trace, on: Trace, *, names: tuple[str, str] | None = None) -> C
 
     Raises TraceError where `off` launched graphs, `on` launched none in some iteration, or they differ in ranks.
     """
-    off_name, on_name = names or (stem(off.activity.path), stem(on.activity.path))
+    paths = off.activity.path, on.activity.path
+    off_name, on_name = names or apart((stem(paths[0]), stem(paths[1])), paths)
     return between(side(off, off_name), side(on, on_name))
 
 

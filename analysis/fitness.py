@@ -15,6 +15,7 @@ import pandas as pd
 from analysis import account, collectives, meetings, stationarity
 from analysis.account import Account
 from analysis.iterations import Trace
+from analysis.words import counted
 
 # A KV cache block holds 16 tokens, so 16 steps see all that comes once a block; and the median of 16 has a 95 %
 # interval that leaves the three lowest and highest aside.
@@ -102,7 +103,7 @@ def _ranks(trace: Trace) -> Iterator[Check]:
     yield _checked(
         "ranks",
         not (problems := list(_missing_ranks(trace))),
-        "; ".join(problems) or f"{len(trace.ranks)} rank(s), each on a GPU of its own",
+        "; ".join(problems) or f"{counted(len(trace.ranks), 'rank')}, each on a GPU of its own",
         "all ranks of the engine, each alone on its GPU",
         _ALL_PROCESSES,
     )
@@ -124,7 +125,7 @@ def _missing_ranks(trace: Trace) -> Iterator[str]:
         yield f"GPU {', '.join(map(str, shared))} is used by several ranks"
     silent = _silent_processes(trace)
     if silent:
-        yield f"{silent} process(es) launched work, but no GPU operation of theirs was recorded"
+        yield f"{counted(silent, 'process')} launched work of which no GPU operation was recorded"
     ran = trace.activity.signatures.loc[np.unique(trace.operations["signature"]), "name"]
     sizes = {int(found[1] or found[2]) for name in ran if (found := _GROUP_SIZE.search(str(name)))}
     ranks = len(trace.ranks)
@@ -153,7 +154,7 @@ def _steps(trace: Trace) -> Check:
     return _checked(
         "steady steps",
         count >= STEPS_LEAST,
-        f"{count} steady decode iterations",
+        counted(count, "steady decode iteration"),
         f"at least {STEPS_LEAST}",
         "record at least 64 decode steps of one batch in one capture window",
     )
@@ -197,14 +198,13 @@ def _replays(trace: Trace) -> Iterator[Check]:
     counts = launches.groupby(["rank", "graph"])["nodes"].agg(["min", "max", "size"])
     uneven = counts[counts["min"] != counts["max"]]
     empty = _empty_launches(trace, launches)
-    found = (
-        f"{len(launches)} launches of {len(counts)} graphs, {counts['min'].min()} to {counts['max'].max()} nodes each"
-    )
+    graphs = f"{counted(len(launches), 'launch')} of {counted(len(counts), 'graph')}"
+    found = f"{graphs}, {counts['min'].min()} to {counts['max'].max()} nodes each"
     if len(uneven):
         first = uneven.iloc[0]
-        found += f"; {len(uneven)} graphs ran {first['min']} nodes once and {first['max']} another time"
+        found += f"; {counted(len(uneven), 'graph')} ran {first['min']} nodes once and {first['max']} another time"
     if empty:
-        found += f"; {empty} launches ran no node that was recorded"
+        found += f"; {counted(empty, 'launch')} ran no node that was recorded"
     yield _checked(
         "graph launches",
         not len(uneven) and not empty,

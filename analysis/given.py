@@ -47,6 +47,18 @@ def traces(given: Path) -> list[Given]:
     return found
 
 
+def apart(names: tuple[str, str], paths: tuple[Path, Path]) -> tuple[str, str]:
+    """What to call two traces beside each other: of names alike, with the folders from where their paths part."""
+    if names[0] != names[1]:
+        return names
+    folders = [path.absolute().parent.parts for path in paths]
+    for depth in range(1, min(map(len, folders)) + 1):
+        first, second = (parts[-depth:] for parts in folders)
+        if first[0] != second[0]:
+            return "/".join((*first, names[0])), "/".join((*second, names[1]))
+    return names
+
+
 def existing(path: Path) -> Path:
     """The trace, or its packed form: a recording packs a trace after its record was written."""
     packed = path.with_name(f"{path.name}.xz")

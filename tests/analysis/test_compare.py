@@ -150,7 +150,7 @@ def test_a_trace_with_graphs_of_which_nothing_was_recorded_is_on_neither_side(tm
 
 
 def test_traces_of_different_tensor_parallel_sizes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="off has 1 ranks and on has 2"):
+    with pytest.raises(TraceError, match="off has 1 rank and on 2 ranks; expected"):
         _pair(tmp_path, ranks=2)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from analysis import account, extract, fitness, iterations
 from analysis.fitness import Check, Fitness
+from analysis.words import counted
 from tests import traces
 from tests.traces import Sqlite, recorded
 
@@ -124,7 +125,7 @@ def _collectives_alone(_: Sqlite) -> Sqlite:
         (_one_rank_of_two, "all-reduce kernels of 2 ranks, 1 of them in the trace"),
         (_other_number_of_ranks, "all-reduce kernels of 8 ranks, 2 of them in the trace"),
         (_collectives_alone, "collectives, but a single rank to run them"),
-        (_rank_without_operations, "1 process(es) launched work, but no GPU operation of theirs was recorded"),
+        (_rank_without_operations, "1 process launched work of which no GPU operation was recorded"),
         (_two_ranks_on_a_gpu, "GPU 0 is used by several ranks"),
     ],
 )
@@ -168,13 +169,13 @@ def test_a_graph_that_ran_fewer_nodes_once_is_unfit(tmp_path: Path) -> None:
     del kernels[next(at for at, row in enumerate(kernels) if row["graphNodeId"] == 2 and row["start"] > 2_000_000)]
     check = _unfit(trace, tmp_path)
     assert check.name == "graph launches"
-    assert check.found.endswith("; 1 graphs ran 2 nodes once and 3 another time")
+    assert check.found.endswith("; 1 graph ran 2 nodes once and 3 another time")
 
 
 def test_a_graph_launch_of_which_nothing_was_recorded_is_unfit(tmp_path: Path) -> None:
     trace = _capture(graphs=True)
     trace.call("cudaGraphLaunch_v10000", 2_050_000, 2_055_000, pid=101)
-    assert _unfit(trace, tmp_path).found.endswith("; 1 launches ran no node that was recorded")
+    assert _unfit(trace, tmp_path).found.endswith("; 1 launch ran no node that was recorded")
 
 
 def test_ranks_whose_collectives_differ_are_unfit(tmp_path: Path) -> None:
@@ -340,7 +341,9 @@ def test_real_captures_are_fit(engine: str, tp: int, graphs: str) -> None:
     # Where the anchor lies in the graph, the first of the steady iterations begins in the launch before.
     launches = 19 * tp if (engine, tp) == ("sglang", 2) else 18 * tp
     nodes = 450 if (engine, tp) == ("vllm", 1) else 516 if tp == 4 else 486 if engine == "sglang" else 484
-    assert replays == ([f"{launches} launches of {tp} graphs, {nodes} to {nodes} nodes each"] if graphs == "on" else [])
+    assert replays == (
+        [f"{launches} launches of {counted(tp, 'graph')}, {nodes} to {nodes} nodes each"] if graphs == "on" else []
+    )
 
 
 def test_real_captures_of_whole_graphs_are_not() -> None:

@@ -134,7 +134,7 @@ def _pair(folder: Path) -> list[str]:
 def test_a_comparison_shows_what_it_says_and_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *_pair(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("llama b1 (off) beside llama b1 (on): TP2, batch ")
+    assert shown.startswith("off/case/llama b1 (off) beside on/case/llama b1 (on): TP2, batch ")
     assert "An iteration takes 100 us with graphs off and 100 us with graphs on (traced)." in shown
     assert next(line.split() for line in shown.splitlines() if line.startswith("GEMM "))[1:3] == ["1", "1"]
     assert "iteration_median_us" in shown
@@ -160,7 +160,19 @@ def test_traces_of_a_pair_are_matched_by_batch_size(tmp_path: Path, capsys: pyte
     assert main(["compare", str(off), str(on), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     names = [(pair["off"]["name"], pair["on"]["name"]) for pair in found]
-    assert names == [("llama b1", "llama b1"), ("llama b2", "llama b2")]
+    case = ("off/case/llama", "on/case/llama")
+    assert names == [(f"{case[0]} b1", f"{case[1]} b1"), (f"{case[0]} b2", f"{case[1]} b2")]
+
+
+def test_traces_named_alike_are_told_apart_by_their_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = [tmp_path / folder / "trace_b1.sqlite" for folder in ("here", "there")]
+    for path, ranks in zip(pair, (1, 2), strict=True):
+        path.parent.mkdir()
+        traces.decode(ranks=ranks, graphs=path is pair[1]).write(path)
+    assert main(["compare", *map(str, pair)]) == 1
+    assert capsys.readouterr().err.startswith("here/trace_b1 has 1 rank and there/trace_b1 2 ranks; expected as many")
+    assert main(["compare", *map(str, reversed(pair))]) == 1
+    assert capsys.readouterr().err.startswith("there/trace_b1: graphs are on")
 
 
 @pytest.mark.parametrize("arguments", [["off", "off"], ["on", "on"], ["on", "off"], ["off", "absent.sqlite"]])

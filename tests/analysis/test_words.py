@@ -1,0 +1,28 @@
+import pytest
+
+from analysis import words
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 ranks"), (1, "1 rank"), (2, "2 ranks")])
+def test_one_of_a_thing_is_not_several(number: int, said: str) -> None:
+    assert words.counted(number, "rank") == said
+
+
+@pytest.mark.parametrize("word", ["process", "launch"])
+def test_what_ends_in_a_hiss_is_several_with_es(word: str) -> None:
+    assert (words.counted(1, word), words.counted(3, word)) == (f"1 {word}", f"3 {word}es")
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (64.0, "64 times"),
+        (63.9444, "63.9 times"),
+        (1.0, "once"),
+        (0.982456, "once"),
+        (1.0444, "once"),
+        (0.0555556, "0.056 times"),
+    ],
+)
+def test_times_are_told_with_as_many_figures_as_matter(times: float, said: str) -> None:
+    assert words.often(times) == said
