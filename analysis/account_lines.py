@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.names import short
 from analysis.steps import KINDS, REASONS
+from analysis.words import counted, often
 
 _PATH = (
     *(("compute", "compute"), ("collective", "collectives"), ("launch_idle", "waiting for launches")),
@@ -40,7 +41,7 @@ def _header(summary: Mapping[str, Any]) -> str:
     iter_ms = summary["iter_ms"]
     return (
         f"{summary['name']}: nsys {summary['nsys_version']}, TP{summary['tp']}, graphs {summary['graphs']}, "
-        f"{summary['iterations']} iterations ({summary['dropped']['count']} dropped), "
+        f"{counted(summary['iterations'], 'iteration')} ({summary['dropped']['count']} dropped), "
         f"{iter_ms['median']:.3f} ms [{iter_ms['p10']:.3f}, {iter_ms['p90']:.3f}]"
     )
 
@@ -98,13 +99,13 @@ def _sites(sites: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Where the host takes long between two launches, longest total first."""
     found = list(sites)
     for site in found[:_SITES_SHOWN]:
-        often = "once" if site["per_iteration"] == 1 else f"{site['per_iteration']:g} times"
         yield (
-            f"slow call site: {site['interval_us']:.0f} us between launches, {often} an iteration, "
-            f"{site['total_ms']:.2f} ms in all: after {short(site['before'])}, before {short(site['after'])}"
+            f"slow call site: {often(site['per_iteration'])} an iteration, {_whole(site['interval_us'])} us between "
+            f"launches (median), {_whole(1e3 * site['total_ms'])} us an iteration in all (mean): "
+            f"after {short(site['before'])}, before {short(site['after'])}"
         )
     if len(found) > _SITES_SHOWN:
-        yield f"and {len(found) - _SITES_SHOWN} more slow call sites: --json"
+        yield f"and {counted(len(found) - _SITES_SHOWN, 'more slow call site')}: --json"
 
 
 def _listed(words: Iterable[str]) -> str:
