@@ -258,13 +258,15 @@ def _steady(
 
 def _nothing_kept(kinds: pd.DataFrame, why: "npt.NDArray[np.object_]", activity: Activity) -> str:
     """What the capture holds in place of steady decode iterations, and what to record."""
+    if (kinds["kind"] == "other").all():
+        return (
+            f"{activity.path}: no steady decode iterations: what returns, {len(kinds)} times, may be a step or a part "
+            f"of one, such as a layer; kernels for norms and for sampling would tell; {RECORD_MORE}, after the prefill"
+        )
     seen = ", ".join(f"{n} {kind}" for kind in steps.KINDS if (n := int((kinds["kind"] == kind).sum())))
     what = f"{activity.path}: no steady decode iterations: of {len(kinds)} steps ({seen}) none is kept"
     if not (kinds["kind"] == "decode").any():
-        told = (
-            "" if (kinds["kind"] == "prefill").any() else "; kernels for norms and for sampling tell how many rows ran"
-        )
-        return f"{what}, none decodes only{told}; {RECORD_MORE}, after the prefill"
+        return f"{what}, none decodes only; {RECORD_MORE}, after the prefill"
     return f"{what} ({_why_dropped(why)}); {RECORD_MORE}"
 
 

@@ -219,7 +219,7 @@ def test_pieces_recorded_as_a_whole_hide_what_the_step_was(tmp_path: Path) -> No
             now += 30
         trace.launch("sample", at=now, start=now + 1, end=now + 6, grid=2)
         now += 20
-    with pytest.raises(TraceError, match=r"\(11 other\) none is kept"):
+    with pytest.raises(TraceError, match=r"what returns, 11 times, may be a step"):
         find(trace, tmp_path)
 
 
@@ -319,12 +319,14 @@ def test_prefill_without_its_end_is_refused(tmp_path: Path) -> None:
     for layer in range(64):
         for at, name in enumerate(["norm", "gemm", "attend", "gemm_b", "act"]):
             trace.launch(name, at=50 * layer, start=50 * layer + 8 * at, end=50 * layer + 8 * at + 5, grid=512)
-    with pytest.raises(TraceError, match=r"\d+ other\) none is kept.*kernels for norms and for sampling"):
+    with pytest.raises(
+        TraceError, match=r"what returns, \d+ times, may be a step or a part of one.*kernels for norms and for sampling"
+    ):
         find(trace, tmp_path)
 
 
 def test_steps_whose_rows_cannot_be_told_are_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match=r"\(19 other\) none is kept"):
+    with pytest.raises(TraceError, match=r"what returns, 19 times, may be a step or a part of one"):
         find(serve([decode(4)] * 20, unnamed=True), tmp_path)
 
 
