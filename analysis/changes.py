@@ -38,7 +38,7 @@ _NO_SETTING = {
     "engine", "model", "tp", "pp", "dp", "dp_attention", "graphs", "tracing", "repeat", "batches", "windows",
     "traced_steps", "rates", "concurrency", *VARIANT,
 }  # fmt: skip
-_CONFIGURATION = ["engine", "model", *VARIANT, "tp", "batch"]
+CONFIGURATION = ["engine", "model", *VARIANT, "tp", "batch"]
 
 Studies = Sequence[tuple[str, Mapping[str, Record]]]
 
@@ -55,18 +55,26 @@ def find(studies: Studies, windows: pd.DataFrame, points: pd.DataFrame, pairs: p
     studies: name and records of both. windows, points, pairs: as headline, served.points and headline.pairs have them,
     with study; of what a study has from several programs, that of study.sweep is taken.
     """
-    samples = _own(_stacked(_decode(windows), _serving(points)))
-    contradicted = _own(pairs[pairs["contradiction"] != ""])[_CONFIGURATION]
-    void = set(contradicted.itertuples(index=False, name=None))
+    void = contradicted(pairs)
     rows = []
-    for key, configuration in samples.groupby(KEYS, dropna=False):
+    for key, configuration in samples(windows, points).groupby(KEYS, dropna=False):
         about = dict(zip(KEYS, key, strict=True))
-        excluded = {"verdict": VOID} if tuple(about[name] for name in _CONFIGURATION) in void else {}
+        excluded = {"verdict": VOID} if tuple(about[name] for name in CONFIGURATION) in void else {}
         for (graphs, quantity), group in configuration.groupby(["graphs", "quantity"], sort=False):
             told = configuration if graphs == HALVES else group
             row = _compared(studies, group) | {"differs": "; ".join(_differs(studies, told))}
             rows.append({**about, "graphs": graphs, "quantity": quantity, **row, **excluded})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def samples(windows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """Every quantity of every start: study, made_by, KEYS, graphs, quantity, case ("" for HALVES), repeat, value."""
+    return _own(_stacked(_decode(windows), _serving(points)))
+
+
+def contradicted(pairs: pd.DataFrame) -> set[tuple[Any, ...]]:
+    """The configurations of which either study's traces contradict a label, as values of CONFIGURATION."""
+    return set(_own(pairs[pairs["contradiction"] != ""])[CONFIGURATION].itertuples(index=False, name=None))
 
 
 def _decode(windows: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +126,7 @@ def _compared(studies: Studies, group: pd.DataFrame) -> dict[str, Any]:
         "coverage_ratio": coverage,
         "first_starts_count": len(first),
         "second_starts_count": len(second),
-        "verdict": _verdict(first, second, low, high, coverage),
+        "verdict": judged(low, high, coverage) if len(first) and len(second) else FIRST if len(first) else SECOND,
     }
 
 
@@ -126,11 +134,8 @@ def _median(values: npt.NDArray[np.float64]) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def _verdict(
-    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], low: float, high: float, coverage: float
-) -> str:
-    if not len(first) or not len(second):
-        return FIRST if len(first) else SECOND
+def judged(low: float, high: float, coverage: float) -> str:
+    """The verdict on a change with this interval: BEYOND, APART, WITHIN, or OPEN where there is none."""
     if np.isnan(low):
         return OPEN
     if low <= 1 <= high:

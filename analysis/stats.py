@@ -70,9 +70,29 @@ def unpaired_ratio(over: npt.NDArray[np.float64], under: npt.NDArray[np.float64]
     ratio = float(np.median(over) / np.median(under))
     if min(len(over), len(under)) < 2:
         return ratio, float("nan"), float("nan"), float("nan")
-    quotients = np.sort(np.divide.outer(over, under), axis=None)
-    tail = np.cumsum(_rank_sums(len(over), len(under)))
+    _, low, high, coverage = common_ratio([(over, under)])
+    return ratio, low, high, coverage
+
+
+def common_ratio(
+    pairs: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+) -> tuple[float, float, float, float]:
+    """The one ratio by which the first sample of every pair exceeds the second, its interval and coverage.
+
+    Pairs are strata: only values of one pair are compared, and whatever differs from pair to pair cancels. The ratio
+    is the median of all their quotients; the interval is that of unpaired_ratio, from the sum of the rank sums, which
+    needs fewer values in each pair the more pairs there are. NaN for a single quotient.
+    """
+    whole = [pair for pair in pairs if len(pair[0]) and len(pair[1])]
+    if sum(len(over) * len(under) for over, under in whole) < 2:
+        return (float("nan"),) * 4
+    quotients = np.sort(np.concatenate([np.divide.outer(over, under).ravel() for over, under in whole]))
+    chances = np.ones(1)
+    for over, under in whole:
+        chances = np.convolve(chances, _rank_sums(len(over), len(under)))
+    tail = np.cumsum(chances)
     depth = max(int(np.searchsorted(tail, (1 - COVERAGE) / 2, side="right")) - 1, 0)
+    ratio = float(np.median(quotients))
     return ratio, float(quotients[depth]), float(quotients[-1 - depth]), float(1 - 2 * tail[depth])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import changes, shown
+from analysis import changes, shown, together
 from analysis.blocks import Section, Table, tabulate
 from analysis.changes import APART, BEYOND, FIRST, HALVES, OPEN, SECOND, VOID, WITHIN
 from analysis.figures import layout_title
@@ -30,13 +30,14 @@ def build(gathered: Gathered) -> Section | None:
     found = changes.find(studies, gathered.windows, gathered.points, gathered.pairs)
     on = changes.environment(studies)
     first, second = (name for name, _ in studies)
+    overall = together.find(first, second, gathered.windows, gathered.points, gathered.pairs)
     mark = "; ".join(source.short_mark for source in gathered.sources)
-    ran_on = _environment(on, first, second, mark)
+    tables = (_overall(overall, mark), _table(found, first, second, mark), _environment(on, first, second, mark))
     return Section(
         id="changes",
         title=say("What changed from {first} to {second}", first=first, second=second),
-        leads=(_verdict(found), _machines(on), *_common(found), *_told(found)),
-        blocks=(_table(found, first, second, mark), *([ran_on] if ran_on.rows else [])),
+        leads=(*_told(overall), _verdict(found), _machines(on), *_common(found)),
+        blocks=tuple(table for table in tables if table.rows or table.name == "changed"),
         notes=tuple(_notes(found, first, second)),
     )
 
@@ -54,7 +55,7 @@ def _verdict(found: pd.DataFrame) -> Text:
     if not told:
         return say("Nothing was measured in both studies, so that nothing can be compared.")
     return say(
-        "Of {compared} quantities that both measured {parts}.",
+        "One by one, of {compared} quantities that both measured {parts}.",
         compared=sum(counted.values()),
         parts=join(say(", "), told),
     )
@@ -84,27 +85,23 @@ def _machines(on: pd.DataFrame) -> Text:
     )
 
 
-def _told(found: pd.DataFrame) -> list[Text]:
-    """The largest changes beyond noise, then those that only lie apart."""
-    mine = found[found["verdict"].isin((BEYOND, APART))]
-    size = np.log(mine["change_ratio"]).abs()
-    order = mine.assign(size=size).sort_values(["verdict", "size"], key=_order, kind="stable").head(_TOLD_MOST)
+def _told(overall: pd.DataFrame) -> list[Text]:
+    """The largest changes beyond noise, layouts and loads taken together."""
+    mine = overall[overall["verdict"] == BEYOND]
+    if len(overall) and mine.empty:
+        return [say("Taken together over layouts and loads, nothing changed beyond noise.")]
+    order = np.log(mine["change_ratio"]).abs().sort_values(ascending=False).index[:_TOLD_MOST]
     return [
         say(
-            "{where}, {what}: {first} → {second} ({change} %), {verdict}.",
-            where=_where(row),
+            "{engine}, {model}, {what}: {change} %, beyond noise, over {layouts} together.",
+            engine=shown.engine(row),
+            model=row["model"],
             what=_what(row),
-            first=shown.number(row["first"]),
-            second=shown.number(row["second"]),
             change=_change(row),
-            verdict=_word(row),
+            layouts=row["layouts"],
         )
-        for row in order.to_dict("records")
+        for row in mine.loc[order].to_dict("records")
     ]
-
-
-def _order(column: pd.Series[Any]) -> pd.Series[Any]:
-    return column.map({BEYOND: 0, APART: 1}) if column.name == "verdict" else -column
 
 
 def _notes(found: pd.DataFrame, first: str, second: str) -> list[Text]:
@@ -112,7 +109,8 @@ def _notes(found: pd.DataFrame, first: str, second: str) -> list[Text]:
         say(
             "Noise is the spread over engine starts within each study; what differs from day to day or from machine to "
             "machine is not in it. The change is the ratio of the medians, its interval that of the rank-sum test: it "
-            "covers 95 % from 4 starts on either side, 90 % with 3, 67 % with 2."
+            "covers 95 % from 4 starts on either side, 90 % with 3, 67 % with 2. Taken together, the starts of each "
+            "layout are compared with their own alone, and a change that all layouts show needs fewer of them."
         )
     ]
     if (tested := int(found["verdict"].isin((BEYOND, WITHIN)).sum())) > 1:
@@ -129,6 +127,27 @@ def _notes(found: pd.DataFrame, first: str, second: str) -> list[Text]:
         if len(mine):
             notes.append(say("Measured in {name} alone: {places}.", name=name, places=_places(mine)))
     return notes
+
+
+def _overall(overall: pd.DataFrame, mark: str) -> Table:
+    return tabulate(
+        overall,
+        (
+            (say("engine"), shown.engine),
+            (say("model"), lambda row: str(row["model"])),
+            (say("quantity"), _what),
+            (say("change (%)"), _change),
+            (say("verdict"), _word),
+            (say("layouts"), lambda row: str(row["layouts"])),
+            (say("starts"), lambda row: f"{row['first_starts_count']} / {row['second_starts_count']}"),
+        ),
+        name="changed_overall",
+        caption=say(
+            "What changed, layouts and loads taken together: by how much the second study exceeds the first in each "
+            "layout alike, with its interval over starts"
+        ),
+        mark=mark,
+    )
 
 
 def _table(found: pd.DataFrame, first: str, second: str, mark: str) -> Table:
@@ -186,10 +205,6 @@ def _places(found: pd.DataFrame) -> Text:
 
 def _who(row: Mapping[Any, Any]) -> Text:
     return join(say(", "), [shown.engine(row), str(row["model"]), layout_title(row["tp"], row["split"])])
-
-
-def _where(row: Mapping[Any, Any]) -> Text:
-    return join(say(", "), [_who(row), _load(row)])
 
 
 def _load(row: Mapping[Any, Any]) -> Text:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.stats import median_interval, paired_ratio, quantile_curve, unpaired_ratio
+from analysis.stats import common_ratio, median_interval, paired_ratio, quantile_curve, unpaired_ratio
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,28 @@ def test_intervals_of_samples_without_a_difference_exclude_one_as_rarely_as_they
     dealt = [np.isin(np.arange(8), first) for first in itertools.combinations(range(8), 4)]
     found = [unpaired_ratio(values[mine], values[~mine]) for mine in dealt]
     assert sum(low <= 1 <= high for _, low, high, _ in found) == 68 and found[0][3] == pytest.approx(68 / 70)
+
+
+def test_what_differs_from_pair_to_pair_cancels_and_pairs_make_up_for_few_values():
+    over, under = np.array([5.0, 5.5, 6]), np.array([10.0, 11, 12])
+    assert common_ratio([(over, under)])[3] == pytest.approx(0.9)
+    found = common_ratio([(over, under), (100 * over, 100 * under)])
+    assert found == pytest.approx((0.5, 5 / 11, 5.5 / 10, 0.96))
+
+
+def test_single_values_of_many_pairs_are_a_sign_test():
+    pairs = [(np.array([1.0 + layout / 10]), np.array([2.0])) for layout in range(6)]
+    assert common_ratio(pairs) == pytest.approx((0.625, 0.5, 0.75, 1 - 2 / 64))
+    assert pd.isna(pd.Series(common_ratio(pairs[:1]))).all()
+
+
+def test_common_intervals_without_a_difference_exclude_one_as_rarely_as_they_say():
+    # All 20 x 20 ways to deal 6 distinct values to two samples of 3, in two pairs at once.
+    values = np.array([1, 1.1, 1.23, 1.37, 1.52, 1.7])
+    dealt = [np.isin(np.arange(6), first) for first in itertools.combinations(range(6), 3)]
+    found = [
+        common_ratio([(values[mine], values[~mine]), (values[other], values[~other])])
+        for mine in dealt
+        for other in dealt
+    ]
+    assert sum(low <= 1 <= high for _, low, high, _ in found) / 400 == pytest.approx(found[0][3])
