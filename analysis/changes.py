@@ -181,6 +181,8 @@ def environment(studies: Studies) -> pd.DataFrame:
     """
     hosts = [_settings(record["host"] for record in records.values()) for _, records in studies]
     rows = [("machine", fact, *(host.get(fact, "") for host in hosts)) for fact in _MACHINE]
+    if not share_gpus(studies):
+        rows.append(("machine", "gpu_uuids", *(", ".join(sorted(gpus)) for gpus in _gpus(studies))))
     rows += [("software", fact, *(host.get(fact, "") for host in hosts)) for fact in _SOFTWARE]
     for engine, title in ENGINE_TITLES.items():
         of_engine = [
@@ -190,3 +192,13 @@ def environment(studies: Studies) -> pd.DataFrame:
         rows += [("software", f"{title}: {fact}", *(host.get(fact, "") for host in of_engine)) for fact in _ENGINES_OWN]
     told = [row for row in rows if row[2] and row[3] and row[2] != row[3]]
     return pd.DataFrame(told, columns=list(ENVIRONMENT_COLUMNS))
+
+
+def share_gpus(studies: Studies) -> bool:
+    """Whether a GPU took part in both studies, by its own number: then they ran on one machine."""
+    first, second = _gpus(studies)
+    return bool(first & second)
+
+
+def _gpus(studies: Studies) -> list[set[str]]:
+    return [{gpu for one in records.values() for gpu in one["host"].get("gpu_uuids") or ()} for _, records in studies]

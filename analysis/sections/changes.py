@@ -36,7 +36,7 @@ def build(gathered: Gathered) -> Section | None:
     return Section(
         id="changes",
         title=say("What changed from {first} to {second}", first=first, second=second),
-        leads=(*_told(overall), _verdict(found), _machines(on), *_common(found)),
+        leads=(*_told(overall), _verdict(found), _machines(on, changes.share_gpus(studies)), *_common(found)),
         blocks=tuple(table for table in tables if table.rows or table.name == "changed"),
         notes=tuple(_notes(found, first, second)),
     )
@@ -72,8 +72,10 @@ def _common(found: pd.DataFrame) -> tuple[Text, ...]:
     return (say("Not the same in both, throughout: {what}.", what=_parts(common)),) if common else ()
 
 
-def _machines(on: pd.DataFrame) -> Text:
+def _machines(on: pd.DataFrame, shared: bool) -> Text:
     machine = on[on["kind"] == "machine"].to_dict("records")
+    if not machine and shared:
+        return say("Both ran on one machine: GPUs took part in both.")
     if not machine:
         return say("Both ran on machines of one description; whether it was the same machine is not recorded.")
     facts = [
@@ -272,6 +274,7 @@ def _fact(row: Mapping[Any, Any]) -> Text:
         "label": say("host"),
         "gpu_name": say("GPU"),
         "gpu_count": say("GPUs"),
+        "gpu_uuids": say("GPUs by their numbers"),
         "cpu": say("CPU"),
         "cpu_count": say("CPUs"),
         "governor": say("CPU governor"),

@@ -140,3 +140,19 @@ def test_the_environment_tells_what_differs_in_machine_and_software_and_of_engin
         ("machine", "cpu", "Test CPU", "Other CPU"),
         ("software", "vLLM: engine_version", "1.0", "1.1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        pytest.param(["GPU-1", "GPU-2"], ["GPU-2"], [], id="one in both: the same machine"),
+        pytest.param(["GPU-1", "GPU-2"], ["GPU-3"], [("machine", "gpu_uuids", "GPU-1, GPU-2", "GPU-3")], id="others"),
+        pytest.param(["GPU-1"], None, [], id="not told"),
+    ],
+)
+def test_machines_alike_are_told_apart_by_their_gpus(
+    first: list[str], second: list[str] | None, told: list[tuple[str, ...]]
+) -> None:
+    studies = (("a", {"one": record(host={"gpu_uuids": first})}), ("b", {"one": record(host={"gpu_uuids": second})}))
+    assert [tuple(line) for line in environment(studies).itertuples(index=False)] == told
+    assert changes.share_gpus(studies) == (second == ["GPU-2"])
