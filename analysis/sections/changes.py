@@ -16,6 +16,7 @@ from analysis.figures import layout_title
 from analysis.gathered import Gathered
 from analysis.language import Text, join, read, say, words
 from analysis.sections import columns
+from analysis.stats import COVERAGE
 
 # As many changes are told in sentences; the table has them all.
 _TOLD_MOST = 8
@@ -38,7 +39,7 @@ def build(gathered: Gathered) -> Section | None:
         title=say("What changed from {first} to {second}", first=first, second=second),
         leads=(*_told(overall), _verdict(found), _machines(on, changes.share_gpus(studies)), *_common(found)),
         blocks=tuple(table for table in tables if table.rows or table.name == "changed"),
-        notes=tuple(_notes(found, first, second)),
+        notes=tuple(_notes(overall, found, first, second)),
     )
 
 
@@ -106,7 +107,7 @@ def _told(overall: pd.DataFrame) -> list[Text]:
     ]
 
 
-def _notes(found: pd.DataFrame, first: str, second: str) -> list[Text]:
+def _notes(overall: pd.DataFrame, found: pd.DataFrame, first: str, second: str) -> list[Text]:
     notes = [
         say(
             "Noise is the spread over engine starts within each study; what differs from day to day or from machine to "
@@ -115,13 +116,15 @@ def _notes(found: pd.DataFrame, first: str, second: str) -> list[Text]:
             "layout are compared with their own alone, and a change that all layouts show needs fewer of them."
         )
     ]
-    if (tested := int(found["verdict"].isin((BEYOND, WITHIN)).sum())) > 1:
+    chances = 1 - pd.concat([overall["coverage_ratio"], found["coverage_ratio"]])
+    enough = chances[chances <= 1 - COVERAGE]
+    if len(enough) > 1:
         notes.append(
             say(
-                "Of {tested} quantities with enough starts some {chance:.1f} would come out beyond noise if nothing at "
+                "Of {tested} comparisons with enough starts some {chance:.1f} would come out beyond noise if nothing at "
                 "all had changed: single small changes are to be read with that in mind.",
-                tested=tested,
-                chance=tested / 20,
+                tested=len(enough),
+                chance=enough.sum(),
             )
         )
     for verdict, name in ((FIRST, first), (SECOND, second)):

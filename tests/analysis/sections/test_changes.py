@@ -63,7 +63,7 @@ def test_a_change_beyond_noise_is_told_first_and_all_are_in_the_table(tmp_path: 
     (off, on, gain) = tables(found)["changed"].rows
     assert off[4:9] == ("iteration (ms), graphs off", "10.1", "5.15", "-49.3 [-51.5, -47.0]", "beyond noise")
     assert (on[8], gain[4], gain[9]) == ("within noise", "iteration time, off / on", "4 / 4")
-    assert "some 0.1 would come out beyond noise" in found.notes[1]
+    assert "Of 6 comparisons with enough starts some 0.2 would come out beyond noise" in found.notes[1]
 
 
 def test_three_starts_apart_are_told_with_what_chance_does(tmp_path: Path) -> None:
