@@ -121,8 +121,8 @@ def _notes(overall: pd.DataFrame, found: pd.DataFrame, first: str, second: str) 
     if len(enough) > 1:
         notes.append(
             say(
-                "Of {tested} comparisons with enough starts some {chance:.1f} would come out beyond noise if nothing at "
-                "all had changed: single small changes are to be read with that in mind.",
+                "Of {tested} comparisons with enough starts some {chance:.1f} would come out beyond noise if nothing "
+                "at all had changed: single small changes are to be read with that in mind.",
                 tested=len(enough),
                 chance=enough.sum(),
             )
