@@ -128,6 +128,16 @@ def test_zoom_moves_both_halves_alike(shown: Callable[..., Page]) -> None:
     assert _range(page) == pytest.approx(before)
 
 
+def test_what_comes_into_sight_is_drawn(shown: Callable[..., Page]) -> None:
+    page = shown(ONE_GPU)
+    for name, times in (("Zoom in", 4), ("Later", 6)):
+        for _ in range(times):
+            page.get_by_role("button", name=name).click()
+    page.evaluate(DRAWN)
+    for half in ("off", "on"):
+        assert (0, 114, 178) in _colours(page, half)
+
+
 def test_a_wheel_scrolls_the_page_until_the_timeline_was_clicked(shown: Callable[..., Page]) -> None:
     page = shown(ONE_GPU)
     whole = _range(page)
