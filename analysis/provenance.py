@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.figures import engine_title
+from analysis.language import Text
 from analysis.recordings import Study
 
 
@@ -19,7 +20,7 @@ class Source:
     host: str
     date: str
     facts: tuple[tuple[str, str], ...]
-    note: str
+    note: Text
 
     @property
     def word(self) -> str:
@@ -68,7 +69,7 @@ def source(study: Study, name: str) -> Source:
         host=str(recorded.get("host") or _distinct(hosts, "label") or "an unnamed host"),
         date=str(recorded.get("date") or (started[0] if started else "undated")),
         facts=tuple((what, value) for what, value in facts if value),
-        note=str(recorded.get("note") or ""),
+        note=Text(str(recorded.get("note") or ""), str(recorded.get("note_zh") or "")),
     )
 
 
