@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from study import config
+from study import config, live
 from study.spec import Spec, rules
 
 
@@ -68,7 +68,7 @@ def _add_ways(made: argparse.ArgumentParser) -> None:
     made.add_argument("--retry-failed", action="store_true", help="run failed cases of the output folder again")
     made.add_argument(
         "--report", action=argparse.BooleanOptionalAction, default=True,
-        help="write the report of a live run at its end; python -m analysis.report FOLDER makes it later",
+        help=f"write the report of a live run at its end; {live.typed()} -m analysis.report FOLDER makes it later",
     )  # fmt: skip
     made.add_argument("--nsys", metavar="PATH", type=Path, help="the nsys to trace with (default: the one on PATH)")
 
