@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis import changes, shown, together
-from analysis.blocks import Section, Table, tabulate
-from analysis.changes import APART, BEYOND, FIRST, HALVES, OPEN, SECOND, VOID, WITHIN
+from analysis.blocks import Section
+from analysis.changes import APART, BEYOND, FIRST, OPEN, SECOND, VOID, WITHIN
 from analysis.figures import layout_title
 from analysis.gathered import Gathered
-from analysis.language import Text, join, read, say, words
-from analysis.sections import columns
+from analysis.language import Text, join, say
+from analysis.sections import change_tables
 from analysis.stats import COVERAGE
 
 # As many changes are told in sentences; the table has them all.
 _TOLD_MOST = 8
-_SHOWN = (BEYOND, WITHIN, APART, OPEN, VOID)
 
 
 def build(gathered: Gathered) -> Section | None:
@@ -33,7 +31,11 @@ def build(gathered: Gathered) -> Section | None:
     first, second = (name for name, _ in studies)
     overall = together.find(first, second, gathered.windows, gathered.points, gathered.pairs)
     mark = "; ".join(source.short_mark for source in gathered.sources)
-    tables = (_overall(overall, mark), _table(found, first, second, mark), _environment(on, first, second, mark))
+    tables = (
+        change_tables.overall(overall, mark),
+        change_tables.one_by_one(found, first, second, mark),
+        change_tables.environment(on, first, second, mark),
+    )
     return Section(
         id="changes",
         title=say("What changed from {first} to {second}", first=first, second=second),
@@ -44,7 +46,7 @@ def build(gathered: Gathered) -> Section | None:
 
 
 def _verdict(found: pd.DataFrame) -> Text:
-    counted = {verdict: int((found["verdict"] == verdict).sum()) for verdict in _SHOWN}
+    counted = {verdict: int((found["verdict"] == verdict).sum()) for verdict in change_tables.SHOWN}
     parts = [
         say("{count} changed beyond noise", count=counted[BEYOND]),
         say("{count} stayed within noise", count=counted[WITHIN]),
@@ -52,7 +54,7 @@ def _verdict(found: pd.DataFrame) -> Text:
         say("{count} cannot be told, for a single start says nothing about the next", count=counted[OPEN]),
         say("{count} are excluded, for a trace contradicts a label", count=counted[VOID]),
     ]
-    told = [part for part, verdict in zip(parts, _SHOWN, strict=True) if counted[verdict]]
+    told = [part for part, verdict in zip(parts, change_tables.SHOWN, strict=True) if counted[verdict]]
     if not told:
         return say("Nothing was measured in both studies, so that nothing can be compared.")
     return say(
@@ -62,15 +64,9 @@ def _verdict(found: pd.DataFrame) -> Text:
     )
 
 
-def _same_for_all(found: pd.DataFrame) -> tuple[str, ...]:
-    """What every compared quantity differs in beside what is asked."""
-    each = [str(differs).split("; ") for differs in found.loc[found["verdict"].isin(_SHOWN), "differs"]]
-    return tuple(part for part in (each[0] if each else ()) if part and all(part in parts for parts in each))
-
-
 def _common(found: pd.DataFrame) -> tuple[Text, ...]:
-    common = _same_for_all(found)
-    return (say("Not the same in both, throughout: {what}.", what=_parts(common)),) if common else ()
+    common = change_tables.same_for_all(found)
+    return (say("Not the same in both, throughout: {what}.", what=change_tables.parts(common)),) if common else ()
 
 
 def _machines(on: pd.DataFrame, shared: bool) -> Text:
@@ -80,7 +76,8 @@ def _machines(on: pd.DataFrame, shared: bool) -> Text:
     if not machine:
         return say("Both ran on machines of one description; whether it was the same machine is not recorded.")
     facts = [
-        say("{fact} {first} → {second}", fact=_fact(row), first=row["first"], second=row["second"]) for row in machine
+        say("{fact} {first} → {second}", fact=change_tables.fact(row), first=row["first"], second=row["second"])
+        for row in machine
     ]
     return say(
         "DIFFERENT MACHINES ({facts}): what changed may be the machines' doing, or that of anything else that differs.",
@@ -99,8 +96,8 @@ def _told(overall: pd.DataFrame) -> list[Text]:
             "{engine}, {model}, {what}: {change} %, beyond noise, over {layouts} together.",
             engine=shown.engine(row),
             model=row["model"],
-            what=_what(row),
-            change=_change(row),
+            what=change_tables.quantity(row),
+            change=change_tables.change(row),
             layouts=row["layouts"],
         )
         for row in mine.loc[order].to_dict("records")
@@ -134,156 +131,14 @@ def _notes(overall: pd.DataFrame, found: pd.DataFrame, first: str, second: str) 
     return notes
 
 
-def _overall(overall: pd.DataFrame, mark: str) -> Table:
-    return tabulate(
-        overall,
-        (
-            (say("engine"), shown.engine),
-            (say("model"), lambda row: str(row["model"])),
-            (say("quantity"), _what),
-            (say("change (%)"), _change),
-            (say("verdict"), _word),
-            (say("layouts"), lambda row: str(row["layouts"])),
-            (say("starts"), lambda row: f"{row['first_starts_count']} / {row['second_starts_count']}"),
-        ),
-        name="changed_overall",
-        caption=say(
-            "What changed, layouts and loads taken together: by how much the second study exceeds the first in each "
-            "layout alike, with its interval over starts"
-        ),
-        mark=mark,
-    )
-
-
-def _table(found: pd.DataFrame, first: str, second: str, mark: str) -> Table:
-    common = _same_for_all(found)
-    load, what, verdict = words("load", "quantity", "verdict")
-    table = tabulate(
-        found[found["verdict"].isin(_SHOWN)],
-        (
-            *columns.layout(),
-            (load, _load),
-            (what, _what),
-            (first, lambda row: shown.number(row["first"])),
-            (second, lambda row: shown.number(row["second"])),
-            (say("change (%)"), _change),
-            (verdict, _word),
-            (say("starts"), lambda row: f"{row['first_starts_count']} / {row['second_starts_count']}"),
-        ),
-        name="changed",
-        caption=say(
-            "What changed from {first} to {second}: medians over engine starts, and second / first less 1 with its "
-            "interval",
-            first=first,
-            second=second,
-        ),
-        mark=mark,
-        void=lambda row: say("a trace contradicts its label") if row["verdict"] == VOID else "",
-        caution=lambda row: _differs(row, common),
-    )
-    return replace(table, data=found)
-
-
-def _environment(on: pd.DataFrame, first: str, second: str, mark: str) -> Table:
-    return tabulate(
-        on,
-        (
-            (say("of"), lambda row: say("the machine") if row["kind"] == "machine" else say("the software")),
-            (say("fact"), _fact),
-            (first, lambda row: str(row["first"])),
-            (second, lambda row: str(row["second"])),
-        ),
-        name="changed_environment",
-        caption=say("What {first} and {second} ran on, where both tell and it differs", first=first, second=second),
-        mark=mark,
-    )
-
-
 def _places(found: pd.DataFrame) -> Text:
     """Every engine, model and layout of the rows with its loads."""
     loads: dict[Text, dict[Text, None]] = {}
     for row in found.to_dict("records"):
-        loads.setdefault(_who(row), {})[_load(row)] = None
+        loads.setdefault(_who(row), {})[change_tables.load(row)] = None
     each = [say("{what}: {loads}", what=who, loads=join(say(", "), several)) for who, several in loads.items()]
     return join(say("; "), each)
 
 
 def _who(row: Mapping[Any, Any]) -> Text:
     return join(say(", "), [shown.engine(row), str(row["model"]), layout_title(row["tp"], row["split"])])
-
-
-def _load(row: Mapping[Any, Any]) -> Text:
-    if row["rate"] > 0:
-        return say("{rate:g} requests/s", rate=row["rate"])
-    if row["concurrency"] > 0:
-        return say("{count:.0f} in flight", count=row["concurrency"])
-    return say("batch {batch}", batch=row["batch"])
-
-
-def _what(row: Mapping[Any, Any]) -> Text:
-    """The quantity with its unit, and of which half."""
-    quantities = {
-        "tpot_ms": say("iteration (ms)"),
-        "gain_ratio": say("iteration time"),
-        "tpot_ratio": say("TPOT p50"),
-        "qps": say("answered (requests/s)"),
-        "output_tok_s": say("output (tokens/s)"),
-        "ttft_ms_p50": say("TTFT p50 (ms)"),
-        "ttft_ms_p99": say("TTFT p99 (ms)"),
-        "tpot_ms_p50": say("TPOT p50 (ms)"),
-        "itl_ms_p99": say("ITL p99 (ms)"),
-        "goodput_qps": say("goodput (requests/s)"),
-    }
-    what = quantities[str(row["quantity"])]
-    if row["graphs"] == HALVES:
-        return say("{quantity}, off / on", quantity=what)
-    half = say("graphs off") if row["graphs"] == "off" else say("graphs on")
-    return say("{quantity}, {half}", quantity=what, half=half)
-
-
-def _change(row: Mapping[Any, Any]) -> str:
-    change = shown.percent(row["change_ratio"])
-    if pd.isna(row["change_low_ratio"]):
-        return change
-    return f"{change} [{shown.percent(row['change_low_ratio'])}, {shown.percent(row['change_high_ratio'])}]"
-
-
-def _word(row: Mapping[Any, Any]) -> Text:
-    """The verdict in words; of what lies apart, how often chance alone would do that."""
-    if row["verdict"] == APART:
-        return say("apart, as chance alone has it in {percent:.0f} %", percent=100 * (1 - row["coverage_ratio"]))
-    told = {
-        BEYOND: say("beyond noise"),
-        WITHIN: say("within noise"),
-        OPEN: say("cannot be told"),
-        VOID: say("excluded"),
-    }
-    return told[str(row["verdict"])]
-
-
-def _differs(row: Mapping[Any, Any], common: tuple[str, ...]) -> str:
-    parts = [part for part in str(row["differs"]).split("; ") if part and part not in common]
-    return say("not the same in both: {what}", what=_parts(parts)) if parts else ""
-
-
-def _parts(differs: Iterable[str]) -> Text:
-    return join(say("; "), [read(part) for part in differs])
-
-
-def _fact(row: Mapping[Any, Any]) -> Text:
-    """A fact of the environment by its name; of an engine's own environment with the engine before it."""
-    engine, _, fact = str(row["fact"]).rpartition(": ")
-    names = {
-        "label": say("host"),
-        "gpu_name": say("GPU"),
-        "gpu_count": say("GPUs"),
-        "gpu_uuids": say("GPUs by their numbers"),
-        "cpu": say("CPU"),
-        "cpu_count": say("CPUs"),
-        "governor": say("CPU governor"),
-        "platform": say("platform"),
-        "driver": say("GPU driver"),
-        "engine_version": say("version"),
-    }
-    name = names.get(fact, Text(fact))
-    return say("{engine}: {fact}", engine=engine, fact=name) if engine else name
