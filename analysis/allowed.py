@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from analysis.api import ASKED
 from analysis.extract import COPY, GRAPH, KERNEL, NVTX, RUNTIME, SET
 
 _PLACE = ("start", "end", "deviceId", "contextId", "streamId", "correlationId", "globalPid", "graphNodeId")
@@ -45,7 +46,7 @@ KEPT = (
     ),
     Kept(
         table=RUNTIME,
-        names=("start", "end", "eventClass", "globalTid", "correlationId", "nameId", "returnValue"),
+        names=("start", "end", "eventClass", "globalTid", "correlationId", "nameId", "returnValue", ASKED),
         order=("globalTid", "start", "end"),
         grouped_by="nameId",
         texts=("nameId",),

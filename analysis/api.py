@@ -5,7 +5,8 @@ call that is kept says how long its thread asked before it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ QUERIES = frozenset(
     }
 )
 """Functions that only ask."""
+ASKED = "askedBefore"
+"""The column of a recording, which leaves such calls out, that says how long was asked before each call."""
 _VERSION = re.compile(r"_v\d+$|_ptsz$|_ptds$")
 _KINDS = (
     ("graph", re.compile(r"GraphLaunch")),
@@ -57,7 +60,7 @@ def name(recorded: str) -> str:
 
 
 def called(values: dict[str, Ints], strings: Mapping[int, str]) -> Called:
-    """The calls of rows with start, end, globalTid, correlationId and nameId, which are taken from `values`."""
+    """The calls of rows with start, end, globalTid, correlationId, nameId and perhaps ASKED, taken from `values`."""
     plausible.expect_times("CUDA calls", values["start"], values["end"])
     (thread, thread_ids), (values["function"], name_ids) = both(
         lambda: _numbered(values.pop("globalTid")), lambda: _numbered(values.pop("nameId"))
@@ -70,15 +73,29 @@ def called(values: dict[str, Ints], strings: Mapping[int, str]) -> Called:
     del thread
     kept = _kept(values, asks, order, bounds, counts)
     function = kept.pop("function")
-    kinds = pd.Categorical([_kind(function) for function in functions], categories=tables.CALL_KINDS)
-    names = pd.Categorical(functions, categories=sorted(set(functions)))
+    names = sorted(set(functions) - QUERIES)
     columns = {
         "thread": np.repeat(thread_ids, counts),
-        "kind": pd.Categorical.from_codes(kinds.codes[function], dtype=kinds.dtype),
-        "name": pd.Categorical.from_codes(names.codes[function], dtype=names.dtype),
+        "kind": _categories([_kind(each) for each in functions], tables.CALL_KINDS, function),
+        "name": _categories(functions, names, function),
         **kept,
     }
     return Called(columns, thread_ids & ~np.int64(0xFFFFFF), counts)
+
+
+def asked_before(values: Mapping[str, Ints], asks: Mask) -> Ints:
+    """How long was asked before each row, in rows that `asks` holds of, since the last one that it does not hold of.
+
+    The rows have start, end and globalTid, and lie in any order.
+    """
+    thread, _ = _numbered(values["globalTid"])
+    order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
+    found = np.zeros(len(order), np.int64)
+    for rows in (order[begin:end] for begin, end in pairwise(bounds.tolist())):
+        at = np.flatnonzero(~asks[rows])
+        start_ns, end_ns = values["start"][rows], values["end"][rows]
+        found[rows[at]] = _asked_ns(start_ns, end_ns, asks[rows] & _outermost(start_ns, end_ns), at)
+    return found
 
 
 def _numbered(values: Ints) -> tuple[Any, Ints]:
@@ -115,19 +132,36 @@ def _kept(values: dict[str, Ints], asks: Mask, order: Ints, bounds: Ints, counts
 def _of_thread(values: dict[str, Ints], asks: Mask, rows: Ints) -> dict[str, Any]:
     """What is known of those of a thread's calls that do not only ask; `rows` are all of them in order."""
     start_ns, end_ns, function = (values[name][rows] for name in ("start", "end", "function"))
-    outermost = np.ones(len(rows), np.bool_)
-    outermost[1:] = start_ns[1:] >= np.maximum.accumulate(end_ns)[:-1]
-    asking = asks[function]
+    outermost, asking = _outermost(start_ns, end_ns), asks[function]
     at = np.flatnonzero(~asking)
-    asked_ns = np.cumsum(np.where(asking & outermost, end_ns - start_ns, 0))
+    asked_ns = _asked_ns(start_ns, end_ns, asking & outermost, at)
     return {
         "start_ns": start_ns[at],
         "end_ns": end_ns[at],
-        "asking_ns": np.diff(asked_ns[at], prepend=0),
+        "asking_ns": asked_ns + values[ASKED][rows[at]] if ASKED in values else asked_ns,
         "correlation": values["correlationId"][rows[at]],
         "function": function[at],
         "outermost": outermost[at],
     }
+
+
+def _outermost(start_ns: Ints, end_ns: Ints) -> Mask:
+    """Which calls of a thread, in order of start, begin after all earlier ones have returned."""
+    found = np.ones(len(start_ns), np.bool_)
+    found[1:] = start_ns[1:] >= np.maximum.accumulate(end_ns)[:-1]
+    return found
+
+
+def _asked_ns(start_ns: Ints, end_ns: Ints, asking: Mask, at: Ints) -> Ints:
+    """The time of those rows that ask from each of the rows `at`, which do not, to the next, counted at the next."""
+    return np.diff(np.cumsum(np.where(asking, end_ns - start_ns, 0))[at], prepend=0)
+
+
+def _categories(values: Sequence[str], categories: Sequence[str], rows: Ints) -> Any:
+    """The value that each row names by its number; rows name none that is no category."""
+    number = {category: code for code, category in enumerate(categories)}
+    codes = np.array([number.get(value, -1) for value in values], np.int16)
+    return pd.Categorical.from_codes(codes[rows], dtype=pd.CategoricalDtype(list(categories)))
 
 
 def _kind(function: str) -> str:

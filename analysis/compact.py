@@ -124,7 +124,7 @@ def _only_ranges(before: dict[str, Stored], data: dict[str, Stored]) -> tuple[di
 def _without_queries(
     tables: dict[str, dict[str, Stored]], strings: dict[int, str]
 ) -> tuple[dict[str, Stored], list[tuple[str, str, int, int]]]:
-    """The API rows without the calls that only ask and started nothing; and, per name, how many those were."""
+    """The API rows without the calls that only ask and started nothing, but how long; and, per name, how many."""
     data = tables[RUNTIME]
     rows = pd.DataFrame({name: data[name].values for name in ("start", "end", "globalTid", "correlationId", "nameId")})
     rows["name"] = rows["nameId"].map({number: api.name(value) for number, value in strings.items()})
@@ -138,7 +138,10 @@ def _without_queries(
     gone = rows[dropped]
     by_name = (gone["end"] - gone["start"]).groupby(gone["name"]).agg(["size", "sum"])
     stated = [(RUNTIME, str(name), int(row["size"]), int(row["sum"])) for name, row in by_name.iterrows()]
-    return _chosen(data, ~dropped), stated
+    asked_ns = api.asked_before({name: data[name].values for name in ("start", "end", "globalTid")}, dropped)
+    # Of a recording that was unpacked some calls are left out already.
+    asked_ns += data[api.ASKED].values if api.ASKED in data else 0
+    return _chosen({**data, api.ASKED: Stored(values=asked_ns)}, ~dropped), stated
 
 
 def _chosen(data: dict[str, Stored], wanted: Mask) -> dict[str, Stored]:

@@ -64,6 +64,8 @@ class Activity:
     """How graphs were recorded: "node", "graph" (launches only), "unseen" (calls only), "none" where no graph ran."""
     stray_operations: int
     """Operations of processes and devices that are not ranks."""
+    asking_known: bool
+    """Whether it says how long calls only asked; older recordings do not."""
 
 
 def read(path: Path) -> Activity:
@@ -95,6 +97,7 @@ def read(path: Path) -> Activity:
             left_out=tables.conform(_left_out(source), tables.LEFT_OUT, "left_out"),
             graph_tracing=_graph_tracing(signatures, operations["signature"][nodes], calls),
             stray_operations=stray,
+            asking_known=_asking_known(source),
         )
 
 
@@ -211,6 +214,8 @@ def _devices(source: Source, ranks: pd.DataFrame) -> pd.DataFrame:
 def _calls(source: Source, strings: Mapping[int, str]) -> Called:
     plausible.expect_columns(RUNTIME, source.columns(RUNTIME), _NEEDED_OF_CALLS)
     wanted = {"start": _NO_BEGIN, "end": _NEVER, "globalTid": 0, "correlationId": -1, "nameId": -1}
+    if api.ASKED in source.columns(RUNTIME):
+        wanted[api.ASKED] = 0
     return api.called(source.integers(RUNTIME, wanted, small=_SMALL), strings)
 
 
@@ -238,6 +243,11 @@ def _left_out(source: Source) -> pd.DataFrame:
     rows = source.texts(LEFT_OUT, ("table_name", "name", "rows", "time_ns"))
     found = pd.DataFrame(rows, columns=["table_name", "name", "rows", "time_ns"])
     return found.assign(rows=pd.to_numeric(found["rows"]), time_ns=pd.to_numeric(found["time_ns"]))
+
+
+def _asking_known(source: Source) -> bool:
+    asked = {name for table, name in source.texts(LEFT_OUT, ("table_name", "name")) if table == RUNTIME}
+    return not asked & api.QUERIES or api.ASKED in source.columns(RUNTIME)
 
 
 def _version(source: Source) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import api, grouped, host_calls
+from analysis import grouped, host_calls
 from analysis.host_calls import PARTS, HostCalls, Launched
 from analysis.intervals import Ints, rows_by
 from analysis.iterations import Trace
@@ -52,8 +52,8 @@ def measure(trace: Trace) -> pd.DataFrame:
     launch_call_us, other_call_us, wait_us, framework_us
                             time in those calls; in other CUDA calls; in calls that block (synchronise, copies that are
                             not asynchronous); in none of these. Together they are the iteration of the host
-    asking_us               of other_call_us, in calls that only ask (api.QUERIES); NaN where a recording leaves these
-                            out, and their time is in framework_us
+    asking_us               of other_call_us, in calls that only ask (api.QUERIES); NaN where a recording does not say,
+                            and their time is in framework_us
     largest_interval_us     the longest stretch between two launches, without blocking calls in it
     host_ms                 the iteration of the host without wait_us and largest_interval_us: what it takes at least,
                             because there the host may be polling for work or for the GPU, which looks like framework
@@ -114,7 +114,7 @@ def _in_windows(
     trace: Trace, windows: pd.DataFrame, calls: HostCalls, started: Launched, between: _Intervals
 ) -> pd.DataFrame:
     count, (spent_us, asking_us) = len(windows), _spent_us(calls, len(windows))
-    if trace.activity.left_out["name"].isin(api.QUERIES).any():
+    if not trace.activity.asking_known:
         asking_us = np.full(count, np.nan)
     length_us = ((windows["until_ns"] - windows["after_ns"]) / 1e3).to_numpy(np.float64)
     working_us = length_us - spent_us[:, PARTS.index("wait_us")]

@@ -75,7 +75,7 @@ CALLS = _columns(
     ("kind", "category", one_of(CALL_KINDS)),
     ("name", "category", "the API function, without its version suffix"),
     ("outermost", "bool", "not inside another recorded call of its thread"),
-    ("asking_ns", "int64", "time in calls that only ask, since the call before; 0 where these were left out"),
+    ("asking_ns", "int64", "time in calls that only ask, since the call before; 0 where a recording does not say"),
 )
 RANGES = _columns(
     ("thread", "int64", "the thread that opened the range (globalTid)"),
@@ -111,7 +111,7 @@ GAPS = _columns(
     ("cause", "category", f"why the GPU stood idle before it, {one_of(CAUSES)}; NA outside"),
     ("launch_exposed_ns", "Int64", "the part of a launch-caused gap that an earlier launch would save; NA outside"),
 )
-_UNASKED = "NaN where a recording leaves them out: other_call_us lacks them, and framework_us has them"
+_UNASKED = "NaN where a recording does not say: other_call_us lacks them, and framework_us has them"
 HOST = _columns(
     ("rank", "int64", "row of `ranks`"),
     ("iteration", "int64", "number of the decode iteration"),

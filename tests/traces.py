@@ -217,6 +217,12 @@ def recorded(engine: str, tp: int, graphs: str) -> Path:
     return cases / f"llama3-8b_{engine}_tp{tp}_graphs-{graphs}_trace-node_r1" / "trace_b1.sqlite.xz"
 
 
+def older(engine: str, tp: int, graphs: str) -> Path:
+    """A real trace of the same model in a recording that does not say how long calls only asked."""
+    cases = Path(__file__).resolve().parents[1] / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
+    return cases / f"llama3-8b_{engine}_tp{tp}_graphs-{graphs}_trace-node_r1" / "trace_b1.sqlite.xz"
+
+
 def served(name: str) -> Path:
     """A real trace of a changing batch: Llama-3-8B, at most 4 sequences at a time, on H200s."""
     return Path(__file__).resolve().parents[1] / "data" / "traces" / f"served_{name}.sqlite.xz"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import compact, extract
+from analysis import api, compact, extract
 from analysis.allowed import public
 from analysis.errors import TraceError
 from analysis.extract import Activity
@@ -86,8 +86,29 @@ def test_calls_that_only_ask_are_left_out_and_stated(tmp_path: Path) -> None:
     assert asking.to_numpy().tolist() == [[traces.RUNTIME, "cudaStreamIsCapturing", 2, 12]]
     compact.unpack(packed, tmp_path / "again.sqlite")
     kept = {name for (name,) in _rows(tmp_path / "again.sqlite", "SELECT value FROM StringIds")}
+    assert _rows(tmp_path / "again.sqlite", f"SELECT SUM({api.ASKED}) FROM {traces.RUNTIME}") == [(12,)]
     assert "cudaEventRecord_v3020" in kept
     assert "cudaStreamIsCapturing_v10000" not in kept
+
+
+def test_a_recording_says_how_long_was_asked_before_each_call_and_says_it_again(tmp_path: Path) -> None:
+    trace = traces.decode(steps=8)
+    trace.call("cudaStreamIsCapturing_v10000", -20, -15, pid=101)
+    trace.call("cudaStreamIsCapturing_v10000", 100, 101, pid=101, thread=2)
+    trace.call("cudaEventRecord_v3020", 110, 120, pid=101, thread=2)
+    trace.call("cudaStreamIsCapturing_v10000", 115, 118, pid=101, thread=2)
+    trace.call("cudaStreamIsCapturing_v10000", 130, 137, pid=101, thread=2)
+    trace.call("cudaEventRecord_v3020", 140, 141, pid=101, thread=2)
+    plain, packed = _pack(trace, tmp_path)
+    assert extract.read(plain).calls.query("asking_ns > 0")[["start_ns", "asking_ns"]].to_numpy().tolist() == [
+        [100, 5],
+        [110, 1],
+        [140, 7],
+    ]
+    _assert_equal(extract.read(plain), extract.read(packed))
+    compact.unpack(packed, tmp_path / "again.sqlite")
+    compact.pack(tmp_path / "again.sqlite", tmp_path / "twice.sqlite.xz")
+    _assert_equal(extract.read(plain), extract.read(tmp_path / "twice.sqlite.xz"))
 
 
 def test_tables_that_do_not_ship_are_stated_with_their_rows(tmp_path: Path) -> None:
