@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from analysis.gathered import Gathered, gather
 from analysis.page import Picture
 from analysis.sections import cases, verdict
 
+FIGURES_MOST_BYTES = 1_400_000
+"""What figures may take of a page: with the timeline and the text of some hundred cases it stays below 5 MB."""
 __all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
 
 
@@ -44,11 +47,12 @@ def write(gathered: Gathered, out: Path) -> Path:
     except OSError as error:
         raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
     found = sections.every(gathered)
-    pictures = {
-        graphic.name: _picture(graphic.figure, graphic.name, out) for section in found for graphic in section.graphics
-    }
+    pictures = {one.name: _picture(one.figure, one.name, out) for section in found for one in section.graphics}
     _write_tables(gathered, found, out / "tables")
-    shown = {"sources": gathered.sources, "sections": found, "pictures": pictures, "cases": cases.every(gathered)}
+    shown = {
+        "sources": gathered.sources, "sections": found, "pictures": _fitted(pictures, out),
+        "cases": cases.every(gathered), "alike": cases.alike(gathered),
+    }  # fmt: skip
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
     (out / "report.html").write_text(page.html(shown), encoding="utf-8")
     return out / "report.html"
@@ -62,6 +66,17 @@ def _picture(figure: Any, name: str, out: Path) -> Picture:
     (out / files["svg"]).write_bytes(vector)
     width_in, height_in = figure.get_size_inches()
     return Picture(png=files["png"], uri=figures.uri(vector), width=round(96 * width_in), height=round(96 * height_in))
+
+
+def _fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
+    """The pictures within FIGURES_MOST_BYTES: beyond that the largest of the page are dots, their vectors in files."""
+    found, size = dict(pictures), sum(len(one.uri) for one in pictures.values())
+    for name, one in sorted(pictures.items(), key=lambda item: -len(item[1].uri)):
+        if size <= FIGURES_MOST_BYTES:
+            break
+        found[name] = replace(one, uri=figures.dots_uri((out / one.png).read_bytes()))
+        size += len(found[name].uri) - len(one.uri)
+    return found
 
 
 def _write_tables(gathered: Gathered, found: Sequence[Section], folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from analysis import shown
 from analysis.blocks import CaseView
@@ -12,12 +13,37 @@ from analysis.recordings import Record, Study
 
 
 def every(gathered: Gathered) -> list[CaseView]:
-    """The cases of all studies, in the order of their folders."""
+    """The cases of all studies, in the order of their folders; of each what sets it apart from others of its study."""
+    shared = {view.name: view for view in alike(gathered)}
     return [
-        _view(record, name, _doubts(gathered, study, name, case))
+        _less(_view(record, name, _doubts(gathered, study, name, case)), shared.get(name))
         for name, study in gathered.studies
         for case, record in study.records.items()
     ]
+
+
+def alike(gathered: Gathered) -> list[CaseView]:
+    """For each study of several cases what is the same in all of them, under the study's name."""
+    found = []
+    for name, study in gathered.studies:
+        views = [_view(record, name, []) for record in study.records.values()]
+        if len(views) > 1:
+            found.append(replace(
+                views[0], name=name, outcome="ok", reason="", command="", log_tail="",
+                asked=tuple(row for row in views[0].asked if all(row in view.asked for view in views)),
+                facts=tuple(fact for fact in views[0].facts if all(fact in view.facts for view in views)),
+            ))  # fmt: skip
+    return found
+
+
+def _less(view: CaseView, shared: CaseView | None) -> CaseView:
+    if shared is None:
+        return view
+    return replace(
+        view,
+        asked=tuple(row for row in view.asked if row not in shared.asked),
+        facts=tuple(fact for fact in view.facts if fact not in shared.facts),
+    )
 
 
 def _doubts(gathered: Gathered, study: Study, name: str, case: str) -> list[str]:

@@ -21,6 +21,7 @@ def build(gathered: Gathered) -> Section | None:
     found = evidence.difference_table(gathered.evidence)
     if found.empty:
         return None
+    changed = _kernels(gathered)
     return Section(
         id="kernels",
         title=say("What the GPUs compute, off and on"),
@@ -28,7 +29,7 @@ def build(gathered: Gathered) -> Section | None:
         blocks=(
             *(_figure(gathered, *one) for one in columns.figures_of(found, "tracing")),
             _table(gathered, found, "differences"),
-            _kernels(gathered),
+            *([changed] if changed.rows else []),
         ),
     )
 

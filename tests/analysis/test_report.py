@@ -237,10 +237,12 @@ def test_failed_cases_skips_and_what_was_not_run_are_listed_with_reasons(tmp_pat
 
 def test_every_case_shows_its_command_and_what_was_asked_beside_what_was_resolved(shared):
     text = without_chinese(shared[1].read_text())
-    assert text.count('<details class="case">') == 8
+    assert text.count('<details class="case">') == 8 + 1
     assert text.count("python drive.py --set &#39;{&#34;a&#34;: 1}&#39;") == 8
-    assert '<th scope="row">graphs</th><td class="long">off</td><td class="long">off</td>' in text
-    assert '<th scope="row">kv_tokens</th><td class="long">-</td><td class="long">1000</td>' in text
+    assert text.count('<th scope="row">graphs</th><td>off</td><td>off</td>') == 4
+    # What all have in common stands there once.
+    assert text.count('<th scope="row">kv_tokens</th><td>-</td><td>1000</td>') == 1
+    assert text.index("kv_tokens") < text.index("<summary>llama3-8b_vllm_tp1_graphs-off_trace-node_r1")
 
 
 def test_text_from_cases_is_escaped(tmp_path):
@@ -341,3 +343,34 @@ def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
     table = re.search(r'<div class="table" id="differences">.*?</table>', text, re.DOTALL).group()
     assert "attention (us)" in without_chinese(table)
     assert "<td>5 / 5</td>" in table
+
+
+def test_figures_beyond_their_room_in_the_page_are_dots_and_stay_vectors_in_files(shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FIGURES_MOST_BYTES", 400_000)
+    page = report.build([shared[0]], tmp_path)
+    sources = [attrs["src"] for tag, attrs in Page(page.read_text()).tags if tag == "img"]
+    kinds = [source.partition(",")[0] for source in sources]
+    assert {"data:image/svg+xml", "data:image/png;base64"} == set(kinds)
+    assert sum(map(len, sources)) <= 400_000
+    assert len(list((tmp_path / "figures").glob("*.svg"))) == len(sources)
+
+
+def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_path, capsys):
+    file = tmp_path / "README.md"
+    file.write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "build", lambda folders, out: folders)
+        assert report.main([str(file), str(shared[0])]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"[{shared[0]!r}]\n"
+    assert told.err == f"{file}: a file, no study folder; left out\n"
+    assert report.main([str(file)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"{file}: a file; expected a folder that study.sweep wrote") and error.count("\n") == 1
+
+
+def test_missing_values_and_text_in_one_column_become_text_or_missing():
+    given = pd.DataFrame({"mixed": [1, "one", None], "number": [1.5, float("nan"), 2.0]})
+    told = report.plain(given)
+    assert told["mixed"].tolist()[:2] == ["1", "one"] and told["mixed"].isna().tolist() == [False, False, True]
+    assert told["number"].dtype == "float64" and given["mixed"].tolist()[0] == 1

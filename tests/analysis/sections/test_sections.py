@@ -165,7 +165,8 @@ def test_a_launch_is_split_into_its_call_and_the_rest(traced: Gathered) -> None:
 def test_groups_of_kernels_and_kernels_are_set_beside_each_other(traced: Gathered) -> None:
     section = one(kernels.build(traced))
     assert column(table(section, "differences"), "attention (us)") == ["5 / 5"]
-    assert table(section, "kernels").rows == ()
+    # They are the same ones, and take as long.
+    assert "kernels" not in {found.name for found in section.tables}
 
 
 def test_predictions_stand_beside_what_was_measured_with_the_model_named(traced: Gathered) -> None:
