@@ -17,6 +17,8 @@ const MANY_ROWS = 14;
 // Arrows of all launches in sight are drawn where they are no more than this.
 const FEW_LINKS = 40;
 const NEAR_PX = 3;
+// Idle time of less than this part of what is in sight is not drawn.
+const UNSEEN = 40_000;
 
 const section = document.getElementById("timeline-block");
 const part = (selector) => section.querySelector(selector);

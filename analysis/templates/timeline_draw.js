@@ -9,10 +9,12 @@ class Rectangles {
   add(start, end, { top, bottom }) {
     this.left.push(start / 1e6); this.right.push(end / 1e6); this.top.push(top); this.bottom.push(bottom);
   }
-  // Those that reach into a stretch of time, as a source takes them.
-  within(from, until) {
-    const kept = [];
-    for (let at = 0; at < this.left.length; at++) if (this.right[at] >= from && this.left[at] <= until) kept.push(at);
+  // Those that reach into a stretch of time (ms) and last at least so long, as a source takes them.
+  within(from, until, least = 0) {
+    const kept = [], { left, right } = this;
+    for (let at = 0; at < left.length; at++) {
+      if (right[at] >= from && left[at] <= until && right[at] - left[at] >= least) kept.push(at);
+    }
     const columns = { left: this.left, right: this.right, top: this.top, bottom: this.bottom };
     return Object.fromEntries(
       Object.entries(columns).map(([name, values]) => [name, Float64Array.from(kept, (at) => values[at])]),
@@ -79,7 +81,11 @@ function supply() {
   state.given = { from: start - width, until: end + width };
   for (const name of HALVES) {
     const { layers } = state.halves[name];
-    for (const layer of SPAN_LAYERS) source(name, layer).data = layers[layer].within(start - width, end + width);
+    for (const layer of SPAN_LAYERS) {
+      // Before every operation there is a gap; those of a hundredth of a pixel would double the time that drawing takes.
+      const least = layer.startsWith("idle") ? width / UNSEEN : 0;
+      source(name, layer).data = layers[layer].within(start - width, end + width, least);
+    }
   }
 }
 

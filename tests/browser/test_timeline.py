@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page
 from analysis import page, timeline
 from analysis.blocks import Section
 from analysis.language import Text
-from analysis.timeline import Pair
+from analysis.timeline import Block, Pair
 from tests import traces
 from tests.browser.conftest import Opener
 from tests.traces import Sqlite, recorded
@@ -38,10 +38,21 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     block = timeline.page([*real, Pair(label=f"made {HOSTILE}", mark="MADE", **halves)])
     assert block is not None
-    section = Section(id="timeline", title=Text("Timeline"), inline_styles=True, **vars(block))
-    text = page.html({"sources": (), "sections": [section], "pictures": {}, "cases": []})
-    (folder / "page.html").write_text(text, encoding="utf-8")
+    (folder / "page.html").write_text(_page(block), encoding="utf-8")
     return folder / "page.html"
+
+
+def _page(block: Block) -> str:
+    """The timeline alone, under the policy that the report has."""
+    section = Section(id="timeline", title=Text("Timeline"), inline_styles=True, **vars(block))
+    policy = page.policy([section], block.styles, block.scripts)
+    head = [
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Timeline</title>',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        *(f"<style>{style}</style>" for style in block.styles),
+    ]
+    return "\n".join([*head, f"</head><body>{block.html}", *(f"<script>{one}</script>" for one in block.scripts)])
 
 
 def _hostile(trace: Sqlite) -> Sqlite:
