@@ -146,11 +146,8 @@ def _measured(trace: Trace, windows: pd.DataFrame, spent: pd.DataFrame) -> pd.Da
 
 def _spent_us(calls: HostCalls, count: int) -> tuple[grouped.Floats, grouped.Floats]:
     """Time in calls, windows by PARTS, and of it in calls that only ask; NaN in a window without calls."""
-    took_ns = calls.end_ns - calls.start_ns
-    spent_us = np.empty((count, len(PARTS)))
-    for part in range(len(PARTS)):
-        mine = calls.part == part
-        spent_us[:, part] = grouped.sums(calls.window[mine], count, took_ns[mine]) / 1e3
+    parts = np.where(calls.window < 0, -1, calls.window * len(PARTS) + calls.part)
+    spent_us = grouped.sums(parts, count * len(PARTS), calls.end_ns - calls.start_ns).reshape(count, len(PARTS)) / 1e3
     asking_us = grouped.sums(calls.window, count, calls.asking_ns) / 1e3
     spent_us[:, PARTS.index("other_call_us")] += asking_us
     without = grouped.counts(calls.window, count) == 0

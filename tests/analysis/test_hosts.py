@@ -108,6 +108,15 @@ def test_a_call_that_only_asks_within_another_is_not_counted_twice(tmp_path):
     assert (row["launch_call_us"], row["other_call_us"], row["asking_us"], row["framework_us"]) == (8, 3, 0, 49)
 
 
+def test_a_call_within_one_that_only_asks_is_not_counted_twice_either(tmp_path):
+    trace = steps()
+    for step in range(24):
+        trace.call("cudaGetFuncBySymbol_v11000", step * STEP_NS + 3_000, step * STEP_NS + 4_500)
+        trace.call("cuModuleGetLoadingMode", step * STEP_NS + 3_500, step * STEP_NS + 4_000)
+    row = measured(trace, tmp_path)
+    assert (row["other_call_us"], row["asking_us"], row["framework_us"]) == (3 + 1.5, 1.5, 49 - 1.5)
+
+
 def test_what_is_asked_after_the_anchors_call_is_of_the_next_iteration(tmp_path):
     trace = steps()
     trace.call("cuKernelGetName", 12 * STEP_NS + 9_000, 12 * STEP_NS + 9_500)
