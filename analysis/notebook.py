@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import capacity, evidence, figures, headline, provenance, recordings, served, tables
+from analysis import capacity, evidence, figures, headline, provenance, recordings, sections, served, tables
 from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.frames import read as read_trace
@@ -112,6 +112,12 @@ class Study:
     @cached_property
     def _gathered(self) -> Gathered:
         return gather([self.recording.folder])
+
+    @cached_property
+    def figures(self) -> dict[str, Picture]:
+        """Every figure of the report, by the name of its file; their alternatives as tables are in `table`."""
+        drawn = [graphic for section in sections.every(self._gathered, sections.DRAWN) for graphic in section.graphics]
+        return {one.name: Picture(figure=one.figure, table=one.table.data, title=str(one.alt)) for one in drawn}
 
     def _table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         return tables.conform(frame, TABLES[name], name)

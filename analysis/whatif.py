@@ -149,14 +149,15 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
     yield from (f"{name} = {value}" for name, value in model.to_json().items())
     yield ""
     yield "Each configuration PREDICTED by the others, beside what was measured (ms, untraced):"
-    yield f"{'':48} {'PREDICTED on':>22} {'measured':>9} {'error':>7} {'PREDICTED R':>20} {'measured off/on':>16}"
+    heads = f"{'PREDICTED on':>22} {'measured':>9} {'error':>7} {'PREDICTED R':>20} {'measured off/on':>16}"
+    yield f"{'':48} {heads}  PREDICTED bound"
     for row in on.to_dict("records"):
         held = "" if row["covered"] else " outside"
         predicted = f"{row['predicted_on_ms']:.3g} [{row['predicted_low_ms']:.3g}, {row['predicted_high_ms']:.3g}]"
         r = f"{row['predicted_ratio']:.3g} [{row['predicted_low_ratio']:.3g}, {row['predicted_high_ratio']:.3g}]"
         yield (
             f"{_configuration(row):48} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} {r:>20} "
-            f"{row['measured_ratio']:16.2f} {row['predicted_bound']}{held}"
+            f"{row['measured_ratio']:16.2f}  {row['predicted_bound']}{held}"
         )
     yield f"graphs on from off: {_summary(on)}"
     for known, rows in off.groupby("known", sort=False):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from analysis.blocks import Section
 from analysis.gathered import Gathered
 from analysis.sections import (
@@ -46,6 +48,10 @@ ORDER = (
 )
 
 
-def every(gathered: Gathered) -> list[Section]:
-    """The sections that there are data for."""
-    return [section for build in ORDER if (section := build(gathered)) is not None]
+DRAWN = tuple(build for build in ORDER if build is not timeline.build)
+"""Those whose figures are drawn here; the timeline draws itself in the page, of traces that it reads once more."""
+
+
+def every(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]] = ORDER) -> list[Section]:
+    """The sections that there are data for, of all or of these."""
+    return [section for build in builds if (section := build(gathered)) is not None]

@@ -89,6 +89,12 @@ def test_tables_are_those_of_the_report(study: Study) -> None:
     assert study.critical_paths["graphs"].tolist() == ["off", "on"]
 
 
+def test_every_figure_of_the_report_is_there_by_name(study: Study) -> None:
+    assert {"gain", "ranks_llama3-8b_b1_node", "iteration_time_llama3-8b_b1"} <= set(study.figures)
+    gain = study.figures["gain"]
+    assert gain.table["gain_ratio"].tolist() == [2.0] and gain.title.startswith("How many times faster")
+
+
 def test_traces_are_read_once_and_only_when_they_are_asked_for(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[Any] = []
     original = tested.gather
@@ -109,7 +115,7 @@ def test_a_figure_shows_itself_with_its_title_for_those_who_cannot_see_it(study:
     shown = getattr(study, figure)()
     assert isinstance(shown, Picture)
     drawn = re.fullmatch(
-        r'<img src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)" style="[^"]+">', shown._repr_html_()
+        r'<img src="data:image/svg\+xml,[^"]+" alt="([^"]+)" style="[^"]+">', shown._repr_html_()
     )
     assert drawn is not None
     what = "llama3-8b, batch 1" if figure == "iteration_time" else "llama3-8b, batch 1, node tracing"

@@ -116,5 +116,5 @@ def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -
     lines = shown[0].splitlines()
     heading = next(line for line in lines if "PREDICTED on" in line)
     columns = [column.strip() for column in heading.strip().split("  ") if column]
-    assert columns == ["PREDICTED on", "measured", "error", "PREDICTED R", "measured off/on"]
+    assert columns == ["PREDICTED on", "measured", "error", "PREDICTED R", "measured off/on", "PREDICTED bound"]
     assert lines[-4].startswith("graphs on from off: 11 pairs, error ")

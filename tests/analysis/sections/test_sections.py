@@ -99,14 +99,14 @@ def test_sections_stand_in_the_order_in_which_readers_meet_them(traced: Gathered
 
 
 def test_every_figure_has_its_data_beside_it_and_says_where_they_come_from(traced: Gathered) -> None:
-    graphics = [graphic for section in sections.every(traced) for graphic in section.graphics]
+    graphics = [graphic for section in sections.every(traced, sections.DRAWN) for graphic in section.graphics]
     assert len(graphics) > 8
     assert [graphic.name for graphic in graphics if not graphic.table.rows or not graphic.table.data.shape[0]] == []
     assert [graphic.name for graphic in graphics if "MEASURED HERE 2026-11-21" not in graphic.mark] == []
 
 
 def test_names_of_tables_and_figures_are_each_given_once(traced: Gathered) -> None:
-    found = sections.every(traced)
+    found = sections.every(traced, sections.DRAWN)
     names = [table.name for section in found for table in section.tables]
     drawn = [graphic.name for section in found for graphic in section.graphics]
     assert len(names) == len(set(names)) and len(drawn) == len(set(drawn))
