@@ -20,10 +20,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from analysis import tables, timeline_data, timeline_figure
+from analysis import shown, tables, timeline_data, timeline_figure
 from analysis.evidence import TRACE_KEYS, Evidence, Job
-from analysis.figures import SWEEP, engine_title, layout_title
-from analysis.language import both, join
+from analysis.figures import SWEEP, layout_title
+from analysis.language import both, join, say
 
 MOST_BYTES = 1_200_000
 """Of all pairs together, packed: beside library and figures it leaves the page below 5 MB."""
@@ -65,7 +65,11 @@ def block(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, st
 
 
 def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> list[Pair]:
-    """The pairs that a timeline can show: node by node, both halves proving their labels; the sweep's own first."""
+    """The pairs that a timeline can show: node by node, both halves proving their labels.
+
+    First what the sweep made, of that what leaves torch.compile to graphs' switch, of that the smallest batches: where
+    not all have room, these are asked for most.
+    """
     halves: dict[tuple[Any, ...], dict[str, Job]] = {}
     for job, one in zip(jobs, found, strict=True):
         about = dict(job.about)
@@ -73,22 +77,27 @@ def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, s
             key = tuple(about[name] for name in TRACE_KEYS if name not in ("case", "graphs"))
             halves.setdefault(key, {}).setdefault(about["graphs"], job)
     whole = [pair for pair in halves.values() if pair.keys() == {"off", "on"}]
-    whole.sort(key=lambda pair: dict(pair["off"].about)["made_by"] != SWEEP)
+    whole.sort(key=lambda pair: _rank(dict(pair["off"].about)))
     studies = {dict(pair["off"].about)["study"] for pair in whole}
     return [_pair(pair, marks, several=len(studies) > 1) for pair in whole]
 
 
+def _rank(about: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
+    served = about["batch"] == shown.SERVED
+    return about["made_by"] != SWEEP, about["compile"] != "engine", served, about["batch"]
+
+
 def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool) -> Pair:
     about = dict(halves["off"].about)
-    engine = engine_title(about["engine"], about["compile"], about["settings"])
-    parts = [engine, about["model"], layout_title(about["tp"], about["split"]), f"batch {about['batch']}"]
+    batch = shown.batch(about) if about["batch"] == shown.SERVED else say("batch {batch}", batch=about["batch"])
+    parts = [shown.engine(about), about["model"], layout_title(about["tp"], about["split"]), batch]
     label = join(", ", [*parts, *([about["study"]] if several else [])])
     return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
 
 
 def page(pairs: Sequence[Pair]) -> Block | None:
     """What a page needs to show these pairs, the first at once; those that would make it too large are only named."""
-    shown: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
     room = MOST_BYTES
     for pair, data in zip(pairs, _each(pairs), strict=True):
@@ -98,10 +107,10 @@ def page(pairs: Sequence[Pair]) -> Block | None:
             left_out.append(both(pair.label))
             continue
         room -= len(data)
-        shown.append({"label": both(pair.label), "mark": both(pair.mark), "data": data})
-    if not shown:
+        kept.append({"label": both(pair.label), "mark": both(pair.mark), "data": data})
+    if not kept:
         return None
-    content = {"pairs": shown, "left_out": left_out, "words": _WORDS}
+    content = {"pairs": kept, "left_out": left_out, "words": _WORDS}
     messages = json.loads(_own("timeline.messages.json"))
     html = _template().render(
         messages=_json(messages), document=_json(timeline_figure.document()), pairs=_json(content)

@@ -48,6 +48,13 @@ def test_what_the_sweep_made_comes_first(tmp_path: Path) -> None:
     assert [label.partition(",")[0] for label in _labels(tmp_path)] == ["vLLM", "SGLang"]
 
 
+def test_small_batches_come_before_large_ones_and_what_was_served(tmp_path: Path) -> None:
+    for batch in (0, 8, 1):
+        for graphs in ("off", "on"):
+            write_case(tmp_path, graphs=graphs, traced_graphs=graphs, batch=batch, repeat=batch + 1)
+    assert [label.rpartition(", ")[2] for label in _labels(tmp_path)] == ["batch 1", "batch 8", "served"]
+
+
 def test_a_half_that_belies_its_label_makes_no_pair(tmp_path: Path) -> None:
     for graphs in ("off", "on"):
         write_case(tmp_path, graphs=graphs, traced_graphs="on")
