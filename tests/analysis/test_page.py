@@ -1,0 +1,52 @@
+"""A page of made sections: what it allows, what it escapes, and where a section of its own goes."""
+
+import html
+import re
+
+import pytest
+from markupsafe import Markup
+
+from analysis import page
+from analysis.blocks import Section, Table
+from analysis.language import say
+
+EVIL = "</title><script>alert(1)</script>"
+
+
+def shown(*sections: Section) -> dict[str, object]:
+    return {"sources": (), "sections": list(sections), "pictures": {}, "cases": [], "alike": []}
+
+
+def section(**changes: object) -> Section:
+    return Section(**{"id": "one", "title": say("Every case"), **changes})  # type: ignore[arg-type]
+
+
+def test_a_section_is_reached_from_the_contents() -> None:
+    text = page.html(shown(section()))
+    assert '<a href="#one">' in text and '<section id="one">' in text
+
+
+def test_texts_of_a_section_are_escaped_everywhere() -> None:
+    table = Table(name="t", caption=EVIL, columns=(EVIL,), rows=((EVIL,),), mark=EVIL, void=(EVIL,), cautions=(EVIL,))
+    text = page.html(shown(section(leads=(EVIL,), notes=(EVIL,), blocks=(table,))))
+    assert EVIL not in text and text.count("&lt;script&gt;alert(1)") >= 8
+    assert "<script>alert" not in page.markdown(shown(section(leads=(EVIL,), notes=(EVIL,), blocks=(table,))))
+
+
+def test_what_a_section_brings_is_in_the_page_and_in_its_policy() -> None:
+    own = section(html=Markup("<p id=mine></p>"), scripts=("run()",), styles=("#mine {}",))
+    text = page.html(shown(own))
+    assert "<p id=mine></p>" in text and "<script>run()</script>" in text and "<style>#mine {}</style>" in text
+    assert page.policy([], [], ["run()"]).count("'sha256-") == 1
+    assert re.search(r"script-src ('sha256-[^']+' ?){3};", html.unescape(text))
+
+
+@pytest.mark.parametrize(("needed", "allowed"), [(False, False), (True, True)])
+def test_style_elements_are_allowed_where_a_section_needs_them_alone(needed: bool, allowed: bool) -> None:
+    policy = page.policy([section(inline_styles=needed)], ["a {}"], ["b()"])
+    assert ("style-src 'unsafe-inline'" in policy) == allowed
+    assert "unsafe" not in policy.partition("script-src")[2]
+
+
+def test_a_markdown_cell_ends_neither_its_cell_nor_its_line() -> None:
+    assert page.markdown_cell("a | b\n*c* <i>") == "a \\| b \\*c\\* &lt;i&gt;"
