@@ -18,6 +18,8 @@ from analysis.predict import Model
 from analysis.recordings import VARIANT
 from analysis.transfer import Place
 
+# A gain below it is none, in the rounding of the published tables.
+NO_GAIN = 1.1
 _KEYS = ["engine", "model", "tp", *VARIANT]
 
 
@@ -58,8 +60,9 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
     With graphs an iteration grows with the batch, along a line; without, it stays what the host takes, until the line
     reaches that. windows: as recordings.open_study gives them. measured_ratio is graphs off over on at measured_up_to,
-    the largest batch. predicted_batch is where the line would meet what the host takes: beyond what was measured it is
-    a guess without an interval, since products of larger batches are no longer bound by memory.
+    the largest batch. Where graphs gain less than NO_GAIN at a larger batch and more at a smaller one,
+    measured_between is those two. Otherwise predicted_batch is where the line would meet what the host takes: a guess
+    without an interval, since products of larger batches are no longer bound by memory.
     """
     starts = windows.groupby([*_KEYS, "graphs", "batch", "case"])["tpot_ms"].median()
     times = starts.groupby([*_KEYS, "graphs", "batch"]).median().unstack("graphs")
@@ -74,17 +77,27 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _crossing(by_batch: pd.DataFrame) -> dict[str, Any]:
-    sizes = by_batch.index.to_numpy(np.float64)
-    slope, level = np.polyfit(sizes, by_batch["on"].to_numpy(np.float64), 1)
-    off, largest = by_batch["off"], by_batch.index.max()
-    ratio = float(off[largest] / by_batch.loc[largest, "on"])
-    meets = float((off.median() - level) / slope) if slope > 0 else None
+    largest, gains = by_batch.index.max(), by_batch["off"] / by_batch["on"]
     return {
         "mark": "PREDICTED",
-        "predicted_batch": None if meets is None else round(meets),
+        "predicted_batch": None if gains[largest] < NO_GAIN else _meeting(by_batch),
+        "measured_between": _bracket(gains),
         "measured_up_to": int(largest),
-        "measured_ratio": ratio,
+        "measured_ratio": float(gains[largest]),
     }
+
+
+def _bracket(gains: "pd.Series[float]") -> list[int] | None:
+    """The last batch that gains and the first of those that no longer do; None where there are not both."""
+    no_more = gains.index[gains.index > max(gains.index[gains >= NO_GAIN], default=np.inf)]
+    return [int(gains.index[gains >= NO_GAIN].max()), int(no_more.min())] if len(no_more) else None
+
+
+def _meeting(by_batch: pd.DataFrame) -> int | None:
+    """The batch at which a line through the times with graphs meets the median without."""
+    sizes = by_batch.index.to_numpy(np.float64)
+    slope, level = np.polyfit(sizes, by_batch["on"].to_numpy(np.float64), 1)
+    return round(float((by_batch["off"].median() - level) / slope)) if slope > 0 else None
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -96,10 +109,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         breakeven = Estimate(**row["predicted_breakeven_us"])
         yield f"{_name(row):34} {row['gpu']:>8} {breakeven!s:>34} {took:>18} {row['predicted_bound'] or '-':>17}"
     yield ""
-    yield f"{'':34} {'measured off/on':>16} {'at batch':>9} {'PREDICTED GPU-bound from batch, a guess':>40}"
+    heads = f"{'measured off/on':>16} {'at batch':>9} {'measured end of gain':>21}"
+    yield f"{'':34} {heads} {'PREDICTED GPU-bound from batch, a guess':>40}"
     for row in found["batches"]:
         at = row["predicted_batch"] or "-"
-        yield f"{_name(row):34} {row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {at:>40}"
+        between = "-" if row["measured_between"] is None else "{} to {}".format(*row["measured_between"])
+        measured = f"{row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {between:>21}"
+        yield f"{_name(row):34} {measured} {at:>40}"
 
 
 def _name(row: Mapping[str, Any]) -> str:

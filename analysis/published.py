@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import hardware, transfer, weights
+from analysis.breakeven import NO_GAIN
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.pairs import Pair
@@ -25,15 +26,13 @@ RULES = (
     ("kernels of 100 us to 1 ms: 1.3 to 2 times", 100.0, 1e3, 1.3, 2.0),
     ("kernels longer than 10 ms: less than 1.1 times", 1e4, float("inf"), 0.0, 1.1),
 )
-# What counts as no gain, in the published tables' own rounding.
-_NO_GAIN = 1.1
 _STEP = "decode_iteration"
 
 
 def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
     """Every published row with its verdict; `published_` values are theirs, `predicted` is foretold from a pair.
 
-    Each row takes the first pair of its engine and TP at batch 1.
+    Each row takes the first pair of its engine and TP at batch 1, of its own model where there is one.
     """
     rows = pd.read_csv(FIGURES).astype(object).where(lambda cell: cell.notna(), None).to_dict("records")
     return [_judged(row, pairs, model) for row in rows]
@@ -70,6 +69,7 @@ def _foretold(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> di
     if not wanted:
         raise TraceError(f"no recording of {row['engine']} at TP{tp}; expected a trace of it; record one")
     name = str(row["model"]).lower().removesuffix("-instruct")
+    wanted.sort(key=lambda pair: pair.key[1] != name)
     models = weights.read(wanted[0].key[1]), weights.read(name)
     source, target = (hardware.find(gpu) for gpu in (wanted[0].off.gpu, str(row["gpu"])))
     place = Place(source=source, target=target, models=models)
@@ -94,7 +94,7 @@ def _sides(row: Mapping[Any, Any], foretold: Mapping[str, Any]) -> str:
     """Whether graphs gain where launching is foretold to be the longer side."""
     if row["graphs_off"] is None or row["graphs_on"] is None:
         return "no ratio"
-    gains = float(row["graphs_off"]) / float(row["graphs_on"]) > _NO_GAIN
+    gains = float(row["graphs_off"]) / float(row["graphs_on"]) > NO_GAIN
     said = "graphs gain" if gains else "graphs gain nothing"
     agrees = {LAUNCH: gains, "gpu": not gains}.get(foretold["bound"])
     how = (
@@ -121,8 +121,8 @@ def rules(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
         for words, low, high, least, most in RULES
     ]
     small, large = ([row for row in rows if (row["tp"] >= 4) == wide] for wide in (False, True))
-    found.append(_rule("TP1 and TP2 gain nothing", small, 0.0, _NO_GAIN))
-    found.append(_rule("TP4 and TP8 gain", large, _NO_GAIN, float("inf")))
+    found.append(_rule("TP1 and TP2 gain nothing", small, 0.0, NO_GAIN))
+    found.append(_rule("TP4 and TP8 gain", large, NO_GAIN, float("inf")))
     return found
 
 

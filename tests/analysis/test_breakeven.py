@@ -57,6 +57,24 @@ def test_an_iteration_that_does_not_grow_never_meets_the_host() -> None:
     assert row["predicted_batch"] is None
 
 
+def test_where_graphs_stop_gaining_among_the_batches_measured_that_is_told_and_nothing_foretold() -> None:
+    off, on = {1: 12.0, 128: 12.0, 512: 18.0}, {1: 4.0, 128: 6.0, 512: 17.8}
+    [row] = breakeven.batches(windows(off, on))
+    assert (row["measured_between"], row["predicted_batch"]) == ([128, 512], None)
+    [row] = breakeven.batches(windows({1: 12.0, 128: 12.0}, {1: 4.0, 128: 6.0}))
+    assert (row["measured_between"], row["predicted_batch"]) == (None, 509)
+
+
+def test_where_graphs_gain_at_no_batch_there_is_no_end_of_their_gain() -> None:
+    [row] = breakeven.batches(windows({1: 5.0, 16: 5.1}, {1: 5.0, 16: 5.0}))
+    assert (row["measured_between"], row["predicted_batch"]) == (None, None)
+
+
+def test_the_end_of_the_gain_lies_beyond_the_largest_batch_that_gains() -> None:
+    [row] = breakeven.batches(windows({1: 5.0, 8: 10.0, 64: 9.0}, {1: 5.0, 8: 5.0, 64: 8.9}))
+    assert row["measured_between"] == [8, 64]
+
+
 def test_the_map_marks_what_is_predicted_and_what_is_measured() -> None:
     figure = launch_map.draw(breakeven.rows([made(1)], predict.recorded()))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
