@@ -115,7 +115,7 @@ def gather(trace: Trace, name: str) -> Frames:
     found = {
         "ranks": activity.ranks,
         "signatures": activity.signatures,
-        "operations": _with_gaps(trace.operations, gaps),
+        "operations": with_gaps(trace.operations, gaps),
         "calls": activity.calls,
         "ranges": activity.ranges,
         "left_out": activity.left_out,
@@ -134,7 +134,7 @@ def gather(trace: Trace, name: str) -> Frames:
     return Frames(**conformed, summary=summarise_trace(trace, name), fitness=judged)
 
 
-def _with_gaps(operations: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
+def with_gaps(operations: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
     """The operations with what is known of the gap before each; `gaps` has their index."""
     columns = [column.name for column in tables.GAPS if column.name != "iteration"]
     return operations.join(gaps[columns].astype({name: "Int64" for name in columns if name != "cause"}))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.drawn import Drawn
 from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.intervals import Ints
@@ -52,7 +53,7 @@ class Timeline:
     left_out: tuple[str, ...]
 
 
-def find(frames: Frames, most: int) -> Timeline:
+def find(frames: Frames | Drawn, most: int) -> Timeline:
     """The first `most` steady iterations of a trace. Raises TraceError where `most` is below 1."""
     expect_some(most)
     all_numbers = np.sort(frames.iterations["iteration"].unique())
@@ -89,7 +90,7 @@ def _iterations(shown: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _operations(frames: Frames, windows: pd.DataFrame) -> pd.DataFrame:
+def _operations(frames: Frames | Drawn, windows: pd.DataFrame) -> pd.DataFrame:
     """The operations that end in the windows of their ranks, with what is known of each."""
     rows = frames.operations
     window = windows.reindex(rows["rank"])
@@ -123,7 +124,7 @@ def _idle(operations: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _calls(frames: Frames, operations: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+def _calls(frames: Frames | Drawn, operations: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     """The calls from the first that launched something shown until the windows end."""
     launching = np.unique(operations["of_call"].dropna().to_numpy(np.int64))
     calls = frames.calls
@@ -143,7 +144,7 @@ def _calls(frames: Frames, operations: pd.DataFrame, windows: pd.DataFrame) -> p
     )  # fmt: skip
 
 
-def _ranges(frames: Frames, calls: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+def _ranges(frames: Frames | Drawn, calls: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
     """The NVTX ranges beside what is shown, cut to it; recorded_ns is how long each was."""
     first_ns = min(int(windows["start_ns"].min()), int(calls["start_ns"].min()) if len(calls) else 2**62)
     last_ns = int(windows["end_ns"].max())
@@ -155,7 +156,7 @@ def _ranges(frames: Frames, calls: pd.DataFrame, windows: pd.DataFrame) -> pd.Da
     )  # fmt: skip
 
 
-def _process_of(frames: Frames, threads: pd.Series[int]) -> Ints:
+def _process_of(frames: Frames | Drawn, threads: pd.Series[int]) -> Ints:
     """The rank of each thread's process; of one that drives none or several a negative number of its own."""
     owners = frames.ranks.drop_duplicates("global_pid", keep=False).set_index("global_pid")["rank"]
     global_pid = threads.to_numpy(np.int64) >> _THREAD_BITS << _THREAD_BITS
@@ -164,7 +165,7 @@ def _process_of(frames: Frames, threads: pd.Series[int]) -> Ints:
     return found
 
 
-def _processes(frames: Frames, spans: pd.DataFrame) -> pd.DataFrame:
+def _processes(frames: Frames | Drawn, spans: pd.DataFrame) -> pd.DataFrame:
     """Ranks, then processes that are none, with pids that are theirs where no two are equal."""
     rows = []
     for row in frames.ranks.to_dict("records"):
@@ -223,7 +224,7 @@ def _nested(spans: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([spans, inside]).sort_index(kind="stable").reset_index(drop=True)
 
 
-def _left_out(frames: Frames, steady: int, numbers: Ints, operations: pd.DataFrame) -> tuple[str, ...]:
+def _left_out(frames: Frames | Drawn, steady: int, numbers: Ints, operations: pd.DataFrame) -> tuple[str, ...]:
     found = []
     if steady > len(numbers):
         found.append(f"{steady - len(numbers)} of {steady} steady iterations; --iterations {steady} shows all")

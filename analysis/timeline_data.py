@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import frames, host_calls, names, spans, tables
+from analysis import drawn, host_calls, names, spans, tables
+from analysis.drawn import Drawn
 from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.intervals import Ints
@@ -41,20 +42,20 @@ def pair(off: Path, on: Path) -> str | None:
     None where a trace cannot be read.
     """
     try:
-        without, graphed = frames.read(off), frames.read(on)
+        without, graphed = drawn.read(off), drawn.read(on)
     except TraceError:
         return None
     return packed({"off": half(without, OFF_ITERATIONS), "on": half(graphed, _as_many(without, graphed))})
 
 
-def _as_many(off: Frames, on: Frames) -> int:
+def _as_many(off: Drawn, on: Drawn) -> int:
     """How many iterations of `on` run in the time of those shown of `off`, within what a page can hold."""
     times_ns = [float((half.iterations["end_ns"] - half.iterations["start_ns"]).median()) for half in (off, on)]
     each = (on.operations["iteration"] >= 0).sum() / on.iterations["iteration"].nunique()
     return max(1, min(round(OFF_ITERATIONS * times_ns[0] / times_ns[1]), int(MOST_OPERATIONS / each)))
 
 
-def half(read: Frames, most: int) -> dict[str, Any]:
+def half(read: Frames | Drawn, most: int) -> dict[str, Any]:
     """The first `most` steady iterations of a trace, as timeline.js reads them.
 
     rows: [what, process, number] of each row, threads above streams, processes in order. names: [short, full] by
@@ -122,7 +123,7 @@ def _operations(found: pd.DataFrame, code: Ints, place_of_call: pd.Series[int]) 
     }
 
 
-def _calls(read: Frames, found: pd.DataFrame, code: Ints) -> Columns:
+def _calls(read: Frames | Drawn, found: pd.DataFrame, code: Ints) -> Columns:
     kinds = read.calls["kind"].astype(object).iloc[found["of_call"].astype("int64")].to_numpy()
     blocks = (kinds == "wait") | ((kinds == "copy") & ~found["name"].str.contains("Async").to_numpy(bool))
     launches = np.isin(kinds, host_calls.LAUNCHES)
