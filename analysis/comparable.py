@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import TraceError
-from analysis.fitness import NODES
 from analysis.groups import family
+from analysis.recording_checks import NODES
 from analysis.words import counted
 
 _SPLIT_SUM = re.compile(r"splitk_?reduce", re.IGNORECASE)

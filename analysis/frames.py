@@ -28,7 +28,7 @@ from analysis import (
     steps,
     tables,
 )
-from analysis.fitness import Fitness
+from analysis.checks import Fitness
 from analysis.iterations import Trace
 from analysis.summary import stem, summarise_trace
 from analysis.tables import Column

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis import account, extract, fitness, iterations
-from analysis.fitness import Check, Fitness
+from analysis.checks import Check, Fitness
 from analysis.words import counted
 from tests import traces
 from tests.traces import Sqlite, recorded
