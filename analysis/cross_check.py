@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import steps
+from analysis import step_marks
 from analysis.intervals import Ints
 from analysis.iterations import Trace
 
@@ -51,9 +51,9 @@ def find(trace: Trace) -> dict[str, Any]:
 
 def _ranges(trace: Trace, lead: int, operations: pd.DataFrame, row: Ints, count: int) -> Ints:
     """When the range opened in which most of each iteration was launched."""
-    ranges, call = steps.marked(trace.activity, lead), operations["call"].to_numpy(np.int64)
+    ranges, call = step_marks.marked(trace.activity, lead), operations["call"].to_numpy(np.int64)
     called_ns = trace.activity.calls["start_ns"].to_numpy(np.int64)[call[call >= 0]]
-    at = steps.launched_in(ranges, called_ns, row[call >= 0], count)
+    at = step_marks.launched_in(ranges, called_ns, row[call >= 0], count)
     return np.where(at >= 0, np.append(ranges["start_ns"].to_numpy(np.int64), _NONE)[at], _NONE)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import extract, iterations, steps
+from analysis import extract, iterations, step_marks, steps
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 from tests import traces
@@ -118,14 +118,14 @@ def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
     found = steps.counts(iterations.find(activity))
     # vLLM's ranges say 23; SGLang, which schedules a step ahead, runs one more.
     assert (found["prefill"], found["decode"]) == (1, 23 + (engine == "sglang"))
-    marks = steps.marked(activity, 0)["kind"].value_counts().to_dict()
+    marks = step_marks.marked(activity, 0)["kind"].value_counts().to_dict()
     assert marks in ({}, {"decode": 23, "prefill": 1})
 
 
 @pytest.mark.parametrize("name", VLLM)
 def test_of_a_served_vllm_as_many_steps_of_each_kind_are_counted_as_it_marked(name: str) -> None:
     activity = extract.read(traces.served(name))
-    marks = steps.marked(activity, 0)["kind"].value_counts()
+    marks = step_marks.marked(activity, 0)["kind"].value_counts()
     found = steps.counts(iterations.find(activity))
     assert {kind: found[kind] for kind in steps.KINDS} == {kind: marks.get(kind, 0) for kind in steps.KINDS}
 
@@ -358,7 +358,7 @@ def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> Non
 @pytest.mark.parametrize("name", VLLM)
 def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
     activity = extract.read(traces.served(name))
-    truth = steps.marked(activity, 0)
+    truth = step_marks.marked(activity, 0)
     found = iterations.find(activity).steps
     # The capture begins with the step that the first interval begins at the end of.
     assert found["kind"].tolist() == truth["kind"].tolist()[1:]
