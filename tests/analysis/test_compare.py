@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import compare, extract, iterations, kernels, tables
+from analysis import compare, differences, extract, iterations, kernels, tables
 from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.iterations import Trace
@@ -113,7 +113,7 @@ def test_groups_stand_side_by_side_whatever_their_kernels_are_called(tmp_path: P
 def test_a_kernel_is_matched_by_name_and_a_variant_only_where_that_is_sure(
     off: dict[str, tuple[int, float]], on: dict[str, tuple[int, float]], changes: list[str]
 ) -> None:
-    found = compare.differences(_kernels(off), _kernels(on))
+    found = differences.between(_kernels(off), _kernels(on))
     assert sorted(found["change"]) == changes
     assert found["off_us"].sum() == sum(us for _, us in off.values())
     assert found["on_us"].sum() == sum(us for _, us in on.values())
@@ -258,7 +258,7 @@ def test_the_json_has_the_keys_that_the_module_describes(tmp_path: Path) -> None
     assert ["off", *described[1:]] == [key for key in found if key != "on"]
     assert found["off"]["name"] == "off"
     assert found["on"]["batch"] == 1
-    assert set(found["work"]) == {*compare.CHANGES, "all"}
+    assert set(found["work"]) == {*differences.CHANGES, "all"}
     assert [row["off_name"] for row in found["kernels"] if row["change"] == "only_on"] == [None]
 
 
