@@ -2,8 +2,8 @@
 
 On its busiest stream a decoding rank runs the same operations again and again. The smallest stretch that returns as a
 whole is one iteration; an operation that occurs once in it, the anchor, marks where it ends. Where the batch changes
-or prefill comes between, nothing returns so regularly: anchors.py then finds the steps. What each step was is told in
-steps.py; the iterations are those that decode, of one batch.
+or prefill comes between, nothing returns so regularly: cuts.py finds the steps in either case. What each step was is
+told in steps.py; the iterations are those that decode, of one batch.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import anchors, grouped, periods, steps, tables
-from analysis.anchors import Anchor
+from analysis import cuts, grouped, periods, steps, tables
+from analysis.cuts import DROPPED_FIRST, DROPPED_LAST, WHY_DROPPED, Cut
 from analysis.errors import TraceError
 from analysis.extract import Activity
 from analysis.intervals import Ints, Mask, Union, busy_by_rank, rows_by
 from analysis.periods import RECORD_MORE
 from analysis.threads import side_by_side
 
-# Profiler start and prefill end within the first four; the first rank to stop ends the capture for all.
-_DROPPED_FIRST, _DROPPED_LAST = 4, 1
-_WHY_DROPPED = "profiler start and prefill (first 4), end of the capture (last 1)"
 _WORDS = {
     "prefill": "prefill",
     "mixed": "of prefill and decode at once",
@@ -38,7 +35,6 @@ _WORDS = {
 # The share of a decode step's operations that may differ from the others': a growing context changes the grids of
 # attention (7 % of the operations), another number of requests those of all but the matrix products (over 30 %).
 _UNUSUAL = 0.2
-_UNSEEN_MOST = 2
 # An open end of the capture is a step where it holds that share of one's operations; else the rest of another.
 _STEP_SHARE = 0.5
 
@@ -108,7 +104,7 @@ def find(activity: Activity) -> Trace:
 def _find(activity: Activity) -> Trace:
     operations = activity.operations
     lead = int(activity.ranks["operations"].to_numpy().argmax())
-    cut = _cut(activity, lead)
+    cut = cuts.find(activity, lead)
     kinds, open_ends = steps.classify(activity, lead, cut.bounds[lead], _STEP_SHARE * cut.period_operations)
     number = _step_of(operations, cut.bounds)
     kept, why = _steady(operations, number, kinds, activity)
@@ -135,77 +131,7 @@ def _with_unseen(kinds: pd.DataFrame, activity: Activity) -> pd.DataFrame:
     return kinds.assign(graph_launches=kinds["graph_launches"].astype("Int64").mask(unseen))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cut:
-    """The capture in steps: the anchor's signatures, and when it ends, ranks by steps and one more."""
-
-    bounds: Ints
-    signatures: Ints
-    period_operations: int
-    match_ratio: float
-
-
-def _cut(activity: Activity, lead: int) -> _Cut:
-    """By what returns regularly, unless something that every step runs once comes more or less often than that."""
-    names = anchors.names(activity, lead)
-    sampled = anchors.samplings(names)
-    once = anchors.once(names) if sampled is None else anchors.sampler(names)
-    try:
-        regular = _regular(activity, lead)
-    except TraceError:
-        if once is None:
-            raise
-        return _served(activity, lead, once)
-    if once is not None:
-        ends = _ends(activity, once.signatures)[lead]
-        # Between two that sample, what the later one tells would count for the step after.
-        between = anchors.SAMPLERS.search(str(activity.signatures["name"].iloc[regular.signatures[0]])) is not None
-        if between or _other_steps(regular.bounds[lead], ends):
-            return _served(activity, lead, once)
-    if once is None and sampled is not None and 2 * sampled < regular.bounds.shape[1]:
-        raise TraceError(
-            f"{activity.path}: no decode iterations: what returns, {regular.bounds.shape[1]} times, is a part of one "
-            f"step, such as a layer: only {sampled} sampled a token; {RECORD_MORE}"
-        )
-    return regular
-
-
-def _other_steps(bounds: Ints, ends: Ints) -> bool:
-    """Whether there are steps that the bounds do not tell apart, by the ends of what runs once in each step.
-
-    The first interval may hold prefill without the anchor, and a step before the first bound may have none either.
-    """
-    between = np.diff(np.searchsorted(ends, bounds, side="right"))
-    return bool((between[1:] != 1).any()) or len(ends) - len(bounds) > _UNSEEN_MOST
-
-
-def _regular(activity: Activity, lead: int) -> _Cut:
-    rows = periods.busiest(activity.operations)
-    stream = activity.operations[["rank", "signature", "start_ns", "end_ns"]].iloc[rows].reset_index(drop=True)
-    of_lead = (stream["rank"] == lead).to_numpy(bool)
-    least = periods.largest_graph(activity.operations[["graph_node", "call"]].iloc[rows[of_lead]])
-    lag, match = periods.period(stream["signature"].to_numpy(np.int64)[of_lead], least, activity)
-    signatures = np.array([periods.anchor(stream, lead, lag, activity)])
-    ends = stream[stream["signature"] == signatures[0]].groupby("rank")["end_ns"].apply(np.array)
-    return _Cut(bounds=_aligned(ends, activity), signatures=signatures, period_operations=lag, match_ratio=match)
-
-
-def _served(activity: Activity, lead: int, anchor: Anchor) -> _Cut:
-    bounds = _aligned(_ends(activity, anchor.signatures), activity)
-    operations = activity.operations
-    ends = operations.loc[operations["rank"] == lead, "end_ns"].to_numpy(np.int64)
-    between = np.bincount(np.searchsorted(bounds[lead], ends))[1:]
-    period = int(np.median(between[: bounds.shape[1] - 1]))
-    return _Cut(bounds=bounds, signatures=anchor.signatures, period_operations=period, match_ratio=anchor.forward_ratio)
-
-
-def _ends(activity: Activity, signatures: Ints) -> "pd.Series[Any]":
-    """When operations of these signatures end, an array for each rank, in order."""
-    operations = activity.operations[np.isin(activity.operations["signature"].to_numpy(np.int64), signatures)]
-    return operations.sort_values("end_ns").groupby("rank")["end_ns"].apply(np.array)
-
-
-def _most_often(operations: pd.DataFrame, lead: int, cut: _Cut, kept: Mask) -> int:
+def _most_often(operations: pd.DataFrame, lead: int, cut: Cut, kept: Mask) -> int:
     """The signature of the anchor at the end of most kept iterations."""
     if len(cut.signatures) == 1:
         return int(cut.signatures[0])
@@ -214,31 +140,11 @@ def _most_often(operations: pd.DataFrame, lead: int, cut: _Cut, kept: Mask) -> i
     return int(closes["signature"].mode().iloc[0])
 
 
-def _aligned(ends: "pd.Series[Any]", activity: Activity) -> Ints:
-    """Ends of the anchor, ranks by iterations, cut to those that all ranks have."""
-    by_rank = [np.sort(np.asarray(ends[rank], np.int64)) for rank in activity.ranks["rank"]]
-    shortest = min(by_rank, key=len)
-    bounds = np.stack([_nearest(times, shortest) for times in by_rank])
-    if bounds.shape[1] - 1 <= _DROPPED_FIRST + _DROPPED_LAST:
-        raise TraceError(
-            f"{activity.path}: too few decode iterations: found {bounds.shape[1] - 1}, of which "
-            f"{_DROPPED_FIRST + _DROPPED_LAST} are dropped ({_WHY_DROPPED}); {RECORD_MORE}"
-        )
-    return bounds
-
-
-def _nearest(times: Ints, reference: Ints) -> Ints:
-    """The run of times, as many as in the reference, that lies nearest to it: ranks start and stop apart."""
-    shifts = range(len(times) - len(reference) + 1)
-    runs = [times[shift : shift + len(reference)] for shift in shifts]
-    return min(runs, key=lambda run: float(np.median(np.abs(run - reference))))
-
-
 def _steady(
     operations: pd.DataFrame, number: Ints, kinds: pd.DataFrame, activity: Activity
 ) -> tuple[Mask, "npt.NDArray[np.object_]"]:
     """Which intervals between bounds are kept, and of each other one the key of steps.REASONS."""
-    why = steps.alike(kinds, first=_DROPPED_FIRST, last=_DROPPED_LAST)
+    why = steps.alike(kinds, first=DROPPED_FIRST, last=DROPPED_LAST)
     kept = why == ""
     if not kept.any():
         raise TraceError(_nothing_kept(kinds, why, activity))
@@ -272,10 +178,10 @@ def _nothing_kept(kinds: pd.DataFrame, why: "npt.NDArray[np.object_]", activity:
 
 def _why_dropped(why: "npt.NDArray[np.object_]") -> str:
     """The reasons in words; those that hold within the capture with how many steps each dropped there."""
-    inner = why[_DROPPED_FIRST:-_DROPPED_LAST]
+    inner = why[DROPPED_FIRST:-DROPPED_LAST]
     found = {reason: int((inner == reason).sum()) for reason in steps.REASONS}
     odd = [f"{n} {_WORDS[reason]}" for reason, n in found.items() if n and reason in _WORDS]
-    return ", ".join([_WHY_DROPPED, *odd])
+    return ", ".join([WHY_DROPPED, *odd])
 
 
 def _step_of(operations: pd.DataFrame, bounds: Ints) -> Ints:
