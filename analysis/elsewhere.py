@@ -14,6 +14,7 @@ from analysis import (
     predict,
     published,
     replay,
+    reproduced,
     transfer,
     weights,
 )
@@ -40,7 +41,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     where.add_argument("--figure", type=Path, metavar="PNG", help="draw the map")
     where.set_defaults(find=_breakeven, show=breakeven.lines)
     theirs = commands.add_parser("published", help="published figures and rules of thumb, with a verdict on each")
-    theirs.set_defaults(find=_published, show=published.lines)
+    theirs.set_defaults(find=_published, show=_published_lines)
     for parser in (where, theirs):
         parser.add_argument("folders", nargs="+", type=Path, metavar="STUDY", help="folders that study.sweep wrote")
     for parser in (moved, where, theirs):
@@ -107,7 +108,17 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _published(arguments: argparse.Namespace) -> dict[str, Any]:
     found = _pairs(arguments.folders)
-    return {"figures": published.figures(found, predict.recorded()), "rules": published.rules(found)}
+    studies = [(folder.name, open_study(folder)) for folder in arguments.folders]
+    return {
+        "figures": published.figures(found, predict.recorded()),
+        "rules": published.rules(found),
+        "reproduced": reproduced.rows(studies),
+    }
+
+
+def _published_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from published.lines(found)
+    yield from reproduced.lines(found["reproduced"])
 
 
 def write(found: Any, arguments: argparse.Namespace) -> str:

@@ -34,8 +34,17 @@ def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
 
     Each row takes the first pair of its engine and TP at batch 1, of its own model where there is one.
     """
-    rows = pd.read_csv(FIGURES).astype(object).where(lambda cell: cell.notna(), None).to_dict("records")
-    return [_judged(row, pairs, model) for row in rows]
+    return [_judged(row, pairs, model) for row in published_rows()]
+
+
+def published_rows() -> list[dict[Any, Any]]:
+    """The rows of data/published.csv by its columns, None where a cell is empty."""
+    return pd.read_csv(FIGURES).astype(object).where(lambda cell: cell.notna(), None).to_dict("records")
+
+
+def plain_name(model: object) -> str:
+    """A published model's name as data/models writes it."""
+    return str(model).lower().removesuffix("-instruct")
 
 
 def _judged(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> dict[str, Any]:
@@ -68,7 +77,7 @@ def _foretold(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> di
     wanted = [pair for pair in pairs if (pair.key[0], pair.key[2], pair.key[3]) == (row["engine"], tp, 1)]
     if not wanted:
         raise TraceError(f"no recording of {row['engine']} at TP{tp}; expected a trace of it; record one")
-    name = str(row["model"]).lower().removesuffix("-instruct")
+    name = plain_name(row["model"])
     wanted.sort(key=lambda pair: pair.key[1] != name)
     models = weights.read(wanted[0].key[1]), weights.read(name)
     source, target = (hardware.find(gpu) for gpu in (wanted[0].off.gpu, str(row["gpu"])))

@@ -7,11 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import breakeven, predict, published, report
+from analysis import breakeven, predict, published, report, reproduced
 from analysis.estimates import Estimate
 from analysis.pairs import recorded
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
+ALL_ENGINES = {**ENGINES, "hf": "transformers"}
+# The recording that the table by batch shows, and the model of the table by TP.
+BATCH_MODELS = ("llama3-8b", "qwen2.5-7b")
+BATCHES, MODEL = "h200x2-2026-11-21", "llama3-8b"
 PROBE = " *"
 
 
@@ -22,13 +26,60 @@ def gathered(root: Path) -> report.Gathered:
 
 def test_every_row_of_the_answer_is_what_the_recordings_give(root: Path, gathered: report.Gathered) -> None:
     shown = re.findall(r"^\| (?:vLLM|SGLang) TP.*\|$", (root / "README.md").read_text(), re.MULTILINE)
-    assert shown == [
-        _row(gathered, engine, tp) for engine in ENGINES for tp in sorted(gathered.pairs["tp"].unique().tolist())
+    assert shown == [_row(gathered, engine, tp) for engine in ENGINES for tp in (1, 2, 4, 8)]
+
+
+def test_every_row_by_batch_is_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+    pairs = gathered.pairs[gathered.pairs["study"] == BATCHES].set_index(["batch", "model"])
+    rows = [
+        f"| {batch} | {_gain(pairs.loc[batch, 'llama3-8b'])} | {_gain(pairs.loc[batch, 'qwen2.5-7b'])} |"
+        for batch in sorted(pairs.index.get_level_values("batch").unique())
     ]
+    shown = re.findall(r"^\| \d+ \| .* / .*\|$", (root / "README.md").read_text(), re.MULTILINE)
+    assert shown == rows and len(rows) == 5
+
+
+def _gain(pair: "pd.Series[float]") -> str:
+    return f"{pair['off_tpot_ms']:#.3g} / {pair['on_tpot_ms']:#.3g} | {pair['gain_ratio']:.2f}"
+
+
+def test_what_is_said_of_load_is_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+    said = " ".join((root / "README.md").read_text().split())
+    loads = gathered.served.set_index("rate")
+    low, high = loads.loc[11.0], loads.loc[48.0]
+    assert f"TPOT {_both(low, 'tpot_ms_p50')} ms, TTFT {_both(low, 'ttft_ms_p50')} ms; at 48 requests/s" in said
+    tokens = f"{high['off_output_tok_s']:.0f} / {high['on_output_tok_s']:.0f} tokens/s"
+    assert f"which graphs off cannot bear, TTFT {_both(high, 'ttft_ms_p50').rstrip('.')} ms and {tokens}" in said
+    assert high["caution"] == "graphs off: saturated" and not low["caution"]
+
+
+def _both(load: "pd.Series[float]", figure: str) -> str:
+    return " / ".join(f"{load[f'{graphs}_{figure}']:#.3g}".rstrip(".") for graphs in ("off", "on"))
+
+
+def test_every_published_figure_stands_beside_ours_or_beside_why_there_is_none(
+    root: Path, gathered: report.Gathered
+) -> None:
+    shown = re.findall(r"^\| (?:RTX 4090|A800), .*\|$", (root / "README.md").read_text(), re.MULTILINE)
+    assert shown == [_published(row) for row in reproduced.rows(gathered.studies)]
+
+
+def _published(row: dict[str, Any]) -> str:
+    rate = re.search(r"at ([\d.]+) req/s", row["workload"])
+    load = f", {rate[1]} requests/s" if rate else ""
+    about = f"{row['gpu']}, {ALL_ENGINES[row['engine']]}, {row['model']}, {row['parallel']}{load}"
+    of = {"decode_iteration": "decode step", "throughput": "throughput", "ttft": "TTFT"}[row["metric"]]
+    theirs, ours = (
+        f"{'-' if off is None else f'{off:.4g}'} / {'-' if on is None else f'{on:.4g}'} {row['unit']}"
+        for off, on in ((row[f"{whose}_off"], row[f"{whose}_on"]) for whose in ("published", "measured"))
+    )
+    on = row["why"] if row["study"] is None else row["measured_model"] + (f": {row['why']}" if row["why"] else "")
+    return f"| {about} | {of} | {theirs} | {ours if row['study'] else '-'} | {on} |"
 
 
 def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
-    pairs = gathered.pairs[(gathered.pairs["batch"] == 1) & (gathered.pairs["tp"] == 1)].set_index("compile")
+    mine = gathered.pairs["study"] == "h200x1-2026-11-21"
+    pairs = gathered.pairs[mine & (gathered.pairs["batch"] == 1)].set_index("compile")
     off, on = (
         {compiled: f"{pairs.loc[compiled, f'{graphs}_tpot_ms']:.3g}" for compiled in ("on", "off")}
         for graphs in ("off", "on")
@@ -56,6 +107,15 @@ def test_the_reason_is_what_the_recordings_foretell(root: Path, gathered: report
     assert f"H200: {h200[1].value:.0f}, {h200[2].value:.1f} and {h200[4].value:.1f} us" in said
     assert all(h200[tp].high < min(took) for tp, took in hosts_us.items())
     assert "gain {:.1f}, {:.1f} and {:.1f} times".format(*gains) in said
+    full = {
+        row["model"]: row["predicted_breakeven_us"]["value"]
+        for row in breakeven.rows([pair for pair in pairs if pair.key[3] == 512], model)
+        if row["gpu"] == "h200"
+    }
+    gains = gathered.pairs[gathered.pairs["batch"] == 512].set_index("model")["gain_ratio"]
+    middles = [f"{values[name]:{how}}" for values, how in ((full, ".0f"), (gains, ".2f")) for name in BATCH_MODELS]
+    assert "batch 512 it is {} and {} us".format(*middles[:2]) in said and min(full.values()) > max(hosts_us[1])
+    assert "takes: graphs gain {} and {} times".format(*middles[2:]) in said
     assert f"RTX 4090, TP1: {_whole(rtx4090[1])} us" in said and max(hosts_us[1]) < rtx4090[1].low
     assert f"TP2 and 4: {_whole(rtx4090[2])} and {_whole(rtx4090[4])} us" in said
     assert f"A800, TP1: {_whole(a800[1])} us" in said
@@ -79,7 +139,7 @@ def _tenths(estimate: Estimate) -> str:
 
 def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
     found = gathered.pairs[lambda row: (row["engine"] == engine) & (row["tp"] == tp) & (row["batch"] == 1)]
-    found = found[found["compile"] == "engine"]
+    found = found[(found["compile"] == "engine") & (found["model"] == MODEL) & (found["study"] != BATCHES)]
     own = found[found["made_by"] == "study.sweep"]
     pair = (own if len(own) else found).iloc[0]
     traces = {about["graphs"]: trace for about, trace in _traces(gathered) if _same(about, pair)}
@@ -98,7 +158,7 @@ def _traces(gathered: report.Gathered) -> list[tuple[dict[str, Any], dict[str, A
 
 
 def _same(about: dict[str, Any], pair: "pd.Series[float]") -> bool:
-    return all(about[key] == pair[key] for key in ("study", "engine", "tp"))
+    return all(about[key] == pair[key] for key in ("study", "engine", "tp", "model", "batch"))
 
 
 def _work_ms(trace: dict[str, Any]) -> float:
