@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
 
@@ -77,15 +78,29 @@ def test_what_only_the_translation_has_is_told_too() -> None:
     assert list(differences(SAMPLE, SAMPLE + "\n## C\n")) == ["the Chinese has ## C, the English nothing there"]
 
 
+def test_a_part_that_is_new_in_between_is_told_as_a_whole() -> None:
+    assert list(differences(SAMPLE.replace("## B", "## New\nwith 7\n\n## B"), SAMPLE)) == ["the whole of ## New"]
+
+
 def differences(english: str, chinese: str) -> Iterator[str]:
     """What the Chinese lacks or has otherwise, a line each, by the English heading."""
-    for mine, theirs in zip_longest(parts(english), parts(chinese)):
-        if mine is None:
+    for mine, theirs in _side_by_side(list(parts(english)), list(parts(chinese))):
+        if mine is None and theirs is not None:
             yield f"the Chinese has {theirs.title}, the English nothing there"
-        elif theirs is None:
+        elif theirs is None and mine is not None:
             yield f"the whole of {mine.title}"
-        else:
+        elif mine is not None and theirs is not None:
             yield from (f"{mine.title}: {problem}" for problem in _of_part(mine, theirs))
+
+
+def _side_by_side(english: list[Part], chinese: list[Part]) -> Iterator[tuple[Part | None, Part | None]]:
+    """Part beside part; where one language has more of them, by what reads the same in both."""
+    if len(english) == len(chinese):
+        yield from zip(english, chinese, strict=True)
+        return
+    looks = [[(part.title.split()[0], part.blocks, len(part.rows)) for part in side] for side in (english, chinese)]
+    for _, first, last, begin, end in SequenceMatcher(a=looks[0], b=looks[1], autojunk=False).get_opcodes():
+        yield from zip_longest(english[first:last], chinese[begin:end])
 
 
 def _of_part(mine: Part, theirs: Part) -> Iterator[str]:
