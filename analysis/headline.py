@@ -167,12 +167,13 @@ def answers(table: pd.DataFrame) -> list[str]:
         engine, compiled, settings, split = variant
         sentences.append(
             say(
-                "{engine}, {model}, {layout}{source}: {parts}.",
+                "{engine}, {model}, {layout}{source}: {parts}{over}.",
                 engine=engine_title(engine, compiled, settings),
                 model=model,
                 layout=layout_title(tp, split),
                 source=_source(str(study) if several else "", str(made_by)),
                 parts=join(say("; "), [_verdict(row) for row in group.to_dict("records")]),
+                over=_over(group),
             )
         )
     return sentences
@@ -187,6 +188,12 @@ def _source(study: str, made_by: str) -> str:
     return say(" ({study}, by {made_by})", study=study, made_by=made_by)
 
 
+def _over(group: pd.DataFrame) -> str:
+    """That intervals are not over starts, where they are of single ones."""
+    told = group[(group["gain_ratio"] > 0) & (group["contradiction"] == "")]
+    return say(" (over windows of single starts)") if "windows" in set(told["interval_over"]) else ""
+
+
 def _verdict(row: dict[Any, Any]) -> str:
     batch = row["batch"]
     if row["contradiction"]:
@@ -198,10 +205,7 @@ def _verdict(row: dict[Any, Any]) -> str:
     gain, low, high = row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]
     if not gain > 0:
         return say("no answer at batch {batch}, {reason}", batch=batch, reason=read(str(row["caution"])))
-    interval: str = shown.bracket(low, high)
-    if row["interval_over"] == "windows":
-        interval = say("{interval} over windows of single starts", interval=interval)
-    ratio = {"gain": shown.three(gain), "interval": interval, "batch": batch}
+    ratio = {"gain": shown.three(gain), "interval": shown.bracket(low, high), "batch": batch}
     if low <= 1 <= high:
         return say("no difference beyond noise at batch {batch} (off / on {gain} {interval})", **ratio)
     if gain > 1:

@@ -5,10 +5,20 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, source_labels
+from analysis.figures import (
+    SWEEP,
+    bare,
+    engine_title,
+    graphs_handles,
+    legend,
+    part_handles,
+    settle,
+    size_axis,
+    sizes,
+    source_labels,
+    stack,
+)
 
 # From dark to light and hatched, so that the parts keep apart in grey.
 PARTS = {
@@ -18,8 +28,7 @@ PARTS = {
     "other_gap_ms": ("other gaps", "#cccccc", "|||"),
     "launch_idle_ms": ("waiting for launches", "#f6d2b8", "\\\\\\"),
 }
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", *PARTS)
-_WIDTH = 0.36
+COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", *PARTS)
 
 
 def draw(paths: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
@@ -27,54 +36,28 @@ def draw(paths: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     paths: COLUMNS, a row a trace, times in ms. Returns a Figure.
     """
-    engines, tps = sorted(paths["engine"].unique(), reverse=True), sorted(paths["tp"].unique())
-    figure = Figure(figsize=(8.0, 4.6))
+    engines, columns = sorted(paths["engine"].unique(), reverse=True), sizes(paths)
+    figure = Figure(figsize=(max(8.0, 1.2 + 0.75 * len(columns) * len(engines)), 4.6))
     panels = figure.subplots(1, len(engines), sharey=True, squeeze=False)[0]
     for panel, engine in zip(panels, engines, strict=True):
-        mine = paths[paths["engine"] == engine]
         others = []
-        for position, tp in enumerate(tps):
-            source = _draw_size(panel, mine[mine["tp"] == tp], position)
-            others += [f"TP{tp}: {', '.join(source)}"] if source and source[1] != SWEEP else []
+        for position, size in enumerate(columns):
+            source = _draw_size(panel, size.of(paths[paths["engine"] == engine]), position)
+            others += [f"{size.title}: {', '.join(source)}"] if source and source[1] != SWEEP else []
         panel.set_title("\n".join([engine_title(engine), *others]), fontsize=10 if not others else 8)
-        panel.set_xlabel("tensor-parallel size (GPUs)")
-        panel.set_xticks(range(len(tps)), [str(tp) for tp in tps])
-        panel.spines[["top", "right"]].set_visible(False)
+        size_axis(panel, columns)
+        bare(panel)
     panels[0].set_ylabel("critical path of a traced iteration (ms)")
-    _legend(figure)
-    figure.suptitle(title, fontsize=10, y=0.985)
-    figure.subplots_adjust(left=0.09, right=0.985, top=0.77, bottom=bottom_margin(figure, mark), wspace=0.06)
-    add_mark(figure, mark)
+    legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)])
+    settle(figure, mark=mark, title=title, left=0.72, lines=3, wspace=0.06, below=0.14)
     return figure
 
 
 def _draw_size(panel: Axes, paths: pd.DataFrame, position: int) -> tuple[str, str] | None:
-    """Both bars of a TP: from one source, so that off and on were made alike. Returns the source."""
+    """Both bars of a size: from one source, so that off and on were made alike. Returns the source."""
     if paths.empty:
         return None
-    study, made_by = next(iter(source_labels(paths)))
-    mine = paths[(paths["study"] == study) & (paths["made_by"] == made_by)]
-    for graphs, shift in (("off", -_WIDTH / 2 - 0.02), ("on", _WIDTH / 2 + 0.02)):
-        row = mine[mine["graphs"] == graphs]
-        bottom_ms = 0.0
-        for part, (_, color, hatch) in PARTS.items():
-            height_ms = float(row[part].median()) if len(row) else 0.0
-            panel.bar(
-                position + shift, height_ms, _WIDTH, bottom=bottom_ms, color=color, hatch=hatch, edgecolor="white"
-            )
-            bottom_ms += height_ms
-        style = STYLES[graphs]
-        outline = {"fill": False, "edgecolor": style["color"], "linestyle": style["linestyle"]}
-        panel.bar(position + shift, bottom_ms, _WIDTH, **outline)
-    return study, made_by
-
-
-def _legend(figure: Figure) -> None:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=style["color"], linestyle=style["linestyle"], label=style["label"])
-        for style in STYLES.values()
-    ]
-    handles += [
-        Patch(facecolor=color, hatch=hatch, edgecolor="white", label=word) for word, color, hatch in PARTS.values()
-    ]
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.945), ncols=4, fontsize=8, frameon=False)
+    for graphs, shift in (("off", -0.2), ("on", 0.2)):
+        medians = paths.loc[paths["graphs"] == graphs, list(PARTS)].median()
+        stack(panel, position + shift, {part: float(medians[part]) for part in PARTS}, PARTS, graphs=graphs)
+    return next(iter(source_labels(paths)))

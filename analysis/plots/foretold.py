@@ -6,16 +6,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from analysis.figures import SWEEP, bare, engine_title, legend, settle
+from analysis.figures import SWEEP, bare, engine_title, legend, log_axis, settle
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "batch", "direction", "predicted_ms", "predicted_low_ms", "predicted_high_ms",
     "measured_ms",
 )  # fmt: skip
 _LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#444444", "D"))
-_TICKS = [step * 10.0**power for power in range(-2, 5) for step in (1, 2, 5)]
 
 
 def draw(predictions: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
@@ -62,13 +60,9 @@ def _axes(panel: Axes, mine: pd.DataFrame) -> None:
     times_ms = mine[["predicted_low_ms", "predicted_high_ms", "measured_ms"]].to_numpy(dtype=float)
     low, high = times_ms.min() / 1.15, times_ms.max() * 1.25
     panel.plot([low, high], [low, high], color="#888888", linewidth=0.9, zorder=0)
-    for axis, name in ((panel.xaxis, "x"), (panel.yaxis, "y")):
-        getattr(panel, f"set_{name}scale")("log")
-        getattr(panel, f"set_{name}lim")(low, high)
-        axis.set_major_locator(FixedLocator([tick for tick in _TICKS if low <= tick <= high]))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    panel.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for axis in (panel.xaxis, panel.yaxis):
+        log_axis(axis, low, high)
     panel.set_xlabel("iteration, measured untraced (ms)", fontsize=8.5)
     panel.grid(color="#e3e3e3", linewidth=0.5)
     bare(panel)

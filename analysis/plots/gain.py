@@ -1,4 +1,4 @@
-"""How many times faster graphs make decoding: a row a configuration, a mark a batch, with intervals."""
+"""How many times faster graphs make decoding: a row a configuration, a mark a load, with intervals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.figures import STYLES, SWEEP, bare, engine_title, layout_title, legend, settle
 
 COLUMNS = (
-    "study", "made_by", "engine", "model", "batch", "tp", "compile", "settings", "split", "gain_ratio",
+    "study", "made_by", "engine", "model", "at", "tp", "compile", "settings", "split", "gain_ratio",
     "gain_low_ratio", "gain_high_ratio",
 )  # fmt: skip
 _MARKERS = "os^Dv<>p"
@@ -23,32 +23,32 @@ _ABOUT = ["engine", "compile", "settings", "model", "split", "tp", "study", "mad
 def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     """Graphs off / on with its interval, on a logarithmic scale; right of 1 graphs are faster.
 
-    pairs: COLUMNS, a row a configuration and batch, as headline.pairs gives them. What study.sweep did not make has
-    open marks. Returns a matplotlib Figure.
+    pairs: COLUMNS, a row a configuration and load, `at` the load in words: a batch, a rate. What study.sweep did not
+    make has open marks. Returns a matplotlib Figure.
     """
     found = pairs.dropna(subset=["gain_ratio"])
     rows = found[_ABOUT].drop_duplicates().reset_index(drop=True)
-    batches = sorted(found["batch"].unique())
-    figure = Figure(figsize=(6.2, 1.55 + 0.34 * max(len(rows), 2)))
+    loads = list(dict.fromkeys(found["at"]))
+    figure = Figure(figsize=(6.2, 1.55 + max(0.34, 0.11 * len(loads)) * max(len(rows), 2)))
     panel = figure.subplots()
     for place, row in enumerate(rows.to_dict("records")):
         mine = found[(found[_ABOUT] == pd.Series(row)).all(axis=1)]
-        _draw_row(panel, mine, place, batches)
+        _draw_row(panel, mine, place, loads)
     panel.axvline(1, color="#444444", linewidth=0.9)
     panel.set_yticks(range(len(rows)), _names(rows))
     panel.set_ylim(len(rows) - 0.4, -0.6)
     _gain_axis(panel, found)
     panel.set_title("right of 1: decoding is faster with graphs", fontsize=8.5, color="#444444")
-    legend(figure, [_handle(batch, index) for index, batch in enumerate(batches)], columns=6)
+    legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=6)
     settle(figure, mark=mark, title=title, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
     return figure
 
 
-def _draw_row(panel: Axes, mine: pd.DataFrame, place: int, batches: list[int]) -> None:
-    step = 0.56 / max(len(batches), 2)
+def _draw_row(panel: Axes, mine: pd.DataFrame, place: int, loads: list[str]) -> None:
+    step = 0.56 / max(len(loads), 2)
     for row in mine.to_dict("records"):
-        index = batches.index(row["batch"])
-        at = place + (index - (len(batches) - 1) / 2) * step
+        index = loads.index(row["at"])
+        at = place + (index - (len(loads) - 1) / 2) * step
         low, high = (row[f"gain_{end}_ratio"] for end in ("low", "high"))
         color = STYLES["on"]["color"]
         if not np.isnan(low):
@@ -85,6 +85,6 @@ def _gain_axis(panel: Axes, found: pd.DataFrame) -> None:
     bare(panel)
 
 
-def _handle(batch: int, index: int) -> Line2D:
+def _handle(load: str, index: int) -> Line2D:
     marker = _MARKERS[index % len(_MARKERS)]
-    return Line2D([], [], color=STYLES["on"]["color"], marker=marker, markersize=5, label=f"batch {batch}")
+    return Line2D([], [], color=STYLES["on"]["color"], marker=marker, markersize=5, label=load)

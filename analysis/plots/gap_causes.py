@@ -11,9 +11,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.evidence import GAP_EDGES_US
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, grid, legend, one_source, settle
+from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes
 
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "cause", "gap_us", "gaps_count", "idle_us")
+COLUMNS = (
+    "study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "cause", "gap_us", "gaps_count",
+    "idle_us",
+)  # fmt: skip
 CAUSES = {
     "launch": ("waiting for launches", "\\\\\\\\"),
     "graph": ("between nodes of a graph", "////"),
@@ -24,23 +27,21 @@ SHORTEST_US, LONGEST_US = 0.03, 3000.0
 
 
 def draw(gaps: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
-    """Gaps of an iteration by length, a panel an engine and TP, of the rank that idles most: the others wait for it.
+    """Gaps of an iteration by length, a panel an engine and size, of the rank that idles most: others wait for it.
 
     Colour and outline say graphs off or on, hatches the cause. gaps: COLUMNS, gap_us the middle of a bin in us,
     gaps_count how many an iteration has. Returns a matplotlib Figure.
     """
-    figure, panels = grid(gaps, width=2.3, height=1.9, sharex=True, sharey=True)
-    for panel, engine, tp in panels:
-        mine = one_source(gaps[(gaps["engine"] == engine) & (gaps["tp"] == tp)])
+    figure, cells = grid(gaps, sizes(gaps), width=2.3, height=1.9, sharex=True, sharey=True)
+    for cell in cells:
         for graphs in STYLES:
-            _draw_half(panel, longest_idle(mine[mine["graphs"] == graphs]), graphs)
-        panel.set_title(f"{engine_title(engine)} TP{tp}", fontsize=9)
-        _axes(panel)
-        if engine == panels[-1][1]:
-            panel.set_xlabel("length of gap (us)", fontsize=8.5)
-        if tp == panels[0][2]:
-            panel.set_ylabel("gaps an iteration (count)", fontsize=8.5)
-    panels[0][0].set_ylim(bottom=0)
+            _draw_half(cell.panel, longest_idle(cell.rows[cell.rows["graphs"] == graphs]), graphs)
+        _axes(cell.panel)
+        if cell.bottom:
+            cell.panel.set_xlabel("length of gap (us)", fontsize=8.5)
+        if cell.left:
+            cell.panel.set_ylabel("gaps an iteration (count)", fontsize=8.5)
+    cells[0].panel.set_ylim(bottom=0)
     shown = [cause for cause in CAUSES if (gaps["cause"] == cause).any()]
     hatches: list[Any] = [
         Patch(facecolor="white", edgecolor="#444444", hatch=CAUSES[cause][1], label=CAUSES[cause][0]) for cause in shown
@@ -66,9 +67,9 @@ def _draw_half(panel: Axes, gaps: pd.DataFrame, graphs: str) -> None:
     below = pd.Series(0.0, index=range(len(GAP_EDGES_US) - 1))
     for cause, (_, hatch) in CAUSES.items():
         mine = gaps[gaps["cause"] == cause]
-        if mine.empty:
+        bins = pd.cut(mine["gap_us"], list(GAP_EDGES_US), labels=False).dropna()
+        if bins.empty:
             continue
-        bins = pd.cut(mine["gap_us"], list(GAP_EDGES_US), labels=False)
         here = mine.groupby(bins)["gaps_count"].sum().reindex(below.index, fill_value=0.0)
         # What no one sees takes room in a file all the same.
         seen = slice(int(bins.min()), int(bins.max()) + 1)
@@ -89,4 +90,3 @@ def _axes(panel: Axes) -> None:
     panel.xaxis.set_major_locator(FixedLocator([0.1, 1, 10, 100, 1000]))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    bare(panel)

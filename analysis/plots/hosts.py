@@ -6,7 +6,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, one_source, part_handles, settle
+from analysis.figures import (
+    STYLES,
+    bare,
+    engine_title,
+    graphs_handles,
+    legend,
+    part_handles,
+    settle,
+    size_axis,
+    sizes,
+)
 from analysis.figures import stack as bar
 
 PARTS = {
@@ -15,7 +25,7 @@ PARTS = {
     "host_other_call_us": ("other CUDA calls", "#9fc5de", "///"),
     "host_wait_us": ("blocked, waiting for the GPU", "#f6d2b8", "\\\\\\"),
 }
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "t_launch_us", *PARTS)
+COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "t_launch_us", *PARTS)
 
 
 def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
@@ -23,19 +33,18 @@ def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     ranks: COLUMNS, medians in us an iteration, traced. Returns a matplotlib Figure.
     """
-    engines, tps = sorted(ranks["engine"].unique(), reverse=True), sorted(ranks["tp"].unique())
-    figure = Figure(figsize=(8.0, 4.2))
+    engines, columns = sorted(ranks["engine"].unique(), reverse=True), sizes(ranks)
+    figure = Figure(figsize=(max(8.0, 1.2 + 0.75 * len(columns) * len(engines)), 4.2))
     panels = figure.subplots(1, len(engines), sharey=True, squeeze=False)[0]
     for panel, engine in zip(panels, engines, strict=True):
-        for position, tp in enumerate(tps):
-            _draw_size(panel, one_source(ranks[(ranks["engine"] == engine) & (ranks["tp"] == tp)]), position)
+        for position, size in enumerate(columns):
+            _draw_size(panel, size.of(ranks[ranks["engine"] == engine]), position)
         panel.set_title(engine_title(engine), fontsize=10)
-        panel.set_xlabel("tensor-parallel size (GPUs)")
-        panel.set_xticks(range(len(tps)), [str(tp) for tp in tps])
+        size_axis(panel, columns)
         bare(panel)
     panels[0].set_ylabel("host, traced iteration (ms)")
     legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
-    settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06)
+    settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06, below=0.14)
     return figure
 
 
@@ -45,7 +54,7 @@ def busiest(ranks: pd.DataFrame) -> pd.DataFrame:
         return ranks
     work_us = ranks[[part for part in PARTS if part != "host_wait_us"]].sum(axis=1, min_count=1)
     told = ranks[work_us.notna()]
-    return told.loc[work_us[work_us.notna()].groupby([told["study"], told["case"], told["graphs"]]).idxmax()]
+    return told.loc[work_us[work_us.notna()].groupby([told["study"], told["case"], told["batch"]]).idxmax()]
 
 
 def _draw_size(panel: Axes, ranks: pd.DataFrame, position: int) -> None:

@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, source_labels
+from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, log_axis, source_labels
 from analysis.stats import gain
 
 COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "repeat", "tpot_ms")
@@ -89,12 +88,10 @@ def _axes(panel: Axes, tps: list[int], title: str) -> None:
 
 
 def _time_axis(panel: Axes, times_ms: Any) -> None:
+    low, high = times_ms.min() / 1.25, times_ms.max() * 1.25
     panel.set_yscale("log")
-    ticks = [step * 10.0**power for power in range(-3, 5) for step in (1, 2, 5)]
-    panel.set_ylim(times_ms.min() / 1.25, times_ms.max() * 1.25)
-    panel.yaxis.set_major_locator(FixedLocator(ticks))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.set_ylim(low, high)
+    log_axis(panel.yaxis, low, high)
     panel.set_ylabel("iteration time (TPOT, untraced), ms")
 
 

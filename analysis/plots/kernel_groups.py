@@ -7,26 +7,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, grid, legend, one_source, settle
+from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes
 from analysis.groups import GROUPS
 
-COLUMNS = ("study", "made_by", "engine", "tp", "group", "off_us", "on_us")
+COLUMNS = ("study", "made_by", "engine", "tp", "batch", "group", "off_us", "on_us")
 _HATCHES = {"off": "\\\\\\", "on": ""}
 
 
 def draw(differences: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
-    """Useful time of each group in an iteration, a panel an engine and TP; differences: COLUMNS, times in us."""
+    """Useful time of each group in an iteration, a panel an engine, TP and batch; differences: COLUMNS, times in us."""
     groups = [group for group in GROUPS if (differences["group"] == group).any()]
-    figure, panels = grid(differences, width=2.4, height=0.7 + 0.24 * len(groups), sharex=True, sharey=True)
-    for panel, engine, tp in panels:
-        mine = one_source(differences[(differences["engine"] == engine) & (differences["tp"] == tp)])
-        _draw(panel, mine.drop_duplicates("group").set_index("group").reindex(groups))
-        panel.set_title(f"{engine_title(engine)} TP{tp}", fontsize=9)
-        panel.set_yticks(range(len(groups)), groups)
-        panel.set_ylim(len(groups) - 0.4, -0.6)
-        bare(panel)
-        if engine == panels[-1][1]:
-            panel.set_xlabel("work an iteration (us)", fontsize=8.5)
+    shape = {"width": 2.4, "height": 0.7 + 0.24 * len(groups)}
+    figure, cells = grid(differences, sizes(differences), **shape, sharex=True, sharey=True)
+    for cell in cells:
+        _draw(cell.panel, cell.rows.drop_duplicates("group").set_index("group").reindex(groups))
+        cell.panel.set_yticks(range(len(groups)), groups)
+        cell.panel.set_ylim(len(groups) - 0.4, -0.6)
+        if cell.bottom:
+            cell.panel.set_xlabel("work an iteration (us)", fontsize=8.5)
     legend(figure, graphs_handles(markers=False))
     settle(figure, mark=mark, title=title, left=0.95, wspace=0.08, hspace=0.25)
     return figure

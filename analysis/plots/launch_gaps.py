@@ -1,4 +1,4 @@
-"""How long GPUs idle before each operation: the distribution of launch gaps, a panel an engine and TP."""
+"""How long GPUs idle before each operation: the distribution of launch gaps, a panel an engine, TP and batch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.figures import STYLES, add_mark, bottom_margin, engine_title, source_labels
+from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes, source_labels
 
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "share_ratio", "gap_us")
+COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "share_ratio", "gap_us")
 SHORTEST_US, LONGEST_US = 0.1, 1000.0
 
 
@@ -21,36 +21,29 @@ def draw(curves: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     shows one source, what study.sweep made before anything else, and names it where there are several.
     curves: COLUMNS, share_ratio from 0 to 1, gap_us in us (the shortest lie on the left edge). Returns a Figure.
     """
-    engines = sorted(curves["engine"].unique(), reverse=True)
-    tps = sorted(curves["tp"].unique())
-    sources = source_labels(curves)
-    figure = Figure(figsize=(max(2.3 * len(tps) + 0.8, 5.6), 2.15 * len(engines) + 1.5))
-    panels = figure.subplots(len(engines), len(tps), sharex=True, sharey=True, squeeze=False)
-    for row, engine in zip(panels, engines, strict=True):
-        for panel, tp in zip(row, tps, strict=True):
-            mine = curves[(curves["engine"] == engine) & (curves["tp"] == tp)]
-            _panel(panel, mine, f"{engine_title(engine)} TP{tp}", several=len(sources) > 1)
-        row[0].set_ylabel("share of gaps up to x (ratio)", fontsize=8.5)
-    for panel in panels[-1]:
-        panel.set_xlabel("launch gap (us)", fontsize=8.5)
-    _legend(figure)
-    figure.suptitle(title, fontsize=10, y=0.985)
-    top = 1 - 0.85 / figure.get_figheight()
-    figure.subplots_adjust(left=0.1, right=0.985, top=top, bottom=bottom_margin(figure, mark), wspace=0.09, hspace=0.3)
-    add_mark(figure, mark)
+    several = len(source_labels(curves)) > 1
+    figure, cells = grid(curves, sizes(curves), width=2.3, height=2.0, sharex=True, sharey=True)
+    for cell in cells:
+        _gap_axis(cell.panel)
+        _draw(cell.panel, cell.rows)
+        if several and len(cell.rows):
+            study, made_by = next(iter(source_labels(cell.rows)))
+            cell.panel.set_title(f"{cell.panel.get_title()}\n{study}, {made_by}", fontsize=7.5)
+        if cell.left:
+            cell.panel.set_ylabel("share of gaps up to x (ratio)", fontsize=8.5)
+        if cell.bottom:
+            cell.panel.set_xlabel("launch gap (us)", fontsize=8.5)
+    handles = [
+        Line2D([], [], color="#444444", linewidth=1.8, label="rank with the longest gaps"),
+        Line2D([], [], color="#444444", linewidth=0.7, alpha=0.5, label="other ranks"),
+    ]
+    legend(figure, [*graphs_handles(markers=False), *handles])
+    settle(figure, mark=mark, title=title, left=0.75, lines=2 if several else 1, wspace=0.09, hspace=0.35)
     return figure
 
 
-def _panel(panel: Axes, curves: pd.DataFrame, title: str, *, several: bool) -> None:
-    _gap_axis(panel)
-    if curves.empty:
-        panel.set_title(title, fontsize=9)
-        panel.text(0.5, 0.5, "no trace", transform=panel.transAxes, ha="center", color="#777777", fontsize=9)
-        return
-    study, made_by = next(iter(source_labels(curves)))
-    panel.set_title(f"{title}\n{study}, {made_by}" if several else title, fontsize=7.5 if several else 9)
-    mine = curves[(curves["study"] == study) & (curves["made_by"] == made_by)]
-    for (graphs, _), ranks in mine.groupby(["graphs", "case"], sort=True):
+def _draw(panel: Axes, curves: pd.DataFrame) -> None:
+    for (graphs, _), ranks in curves.groupby(["graphs", "case"], sort=True):
         style, bold = STYLES[str(graphs)], longest_gap_rank(ranks)
         for rank, curve in ranks.groupby("rank"):
             width, alpha = (1.8, 1.0) if rank == bold else (0.7, 0.45)
@@ -65,12 +58,10 @@ def _gap_axis(panel: Axes) -> None:
     panel.set_xscale("log")
     panel.set_xlim(SHORTEST_US, LONGEST_US)
     panel.set_ylim(0, 1.01)
-    panel.spines[["top", "right"]].set_visible(False)
     panel.grid(color="#e3e3e3", linewidth=0.5)
     panel.xaxis.set_major_locator(FixedLocator([0.1, 1, 10, 100]))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(_tick))
-    panel.tick_params(labelsize=8)
 
 
 def longest_gap_rank(ranks: pd.DataFrame) -> int:
@@ -81,14 +72,3 @@ def longest_gap_rank(ranks: pd.DataFrame) -> int:
 
 def _tick(value: float, _: object) -> str:
     return f"≤{value:g}" if value == SHORTEST_US else f"{value:g}"
-
-
-def _legend(figure: Figure) -> None:
-    handles = [
-        Line2D([], [], color=style["color"], linestyle=style["linestyle"], linewidth=1.8, label=style["label"])
-        for style in STYLES.values()
-    ]
-    handles.append(Line2D([], [], color="#444444", linewidth=1.8, label="rank with the longest gaps"))
-    handles.append(Line2D([], [], color="#444444", linewidth=0.7, alpha=0.5, label="other ranks"))
-    y = 1 - 0.3 / figure.get_figheight()
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, y), ncols=4, frameon=False, fontsize=8)

@@ -6,10 +6,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, grid, legend, one_source, part_handles, settle
+from analysis.figures import STYLES, graphs_handles, grid, legend, part_handles, settle, sizes
 from analysis.figures import stack as bar
 
-COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "case", "rank", "useful_ms", "wait_ms", "idle_ms")
+COLUMNS = (
+    "study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "useful_ms", "wait_ms", "idle_ms",
+)  # fmt: skip
 PARTS = {
     "useful_ms": ("useful work", "#1b3a57", ""),
     "wait_ms": ("busy, waiting for another GPU", "#9fc5de", "////"),
@@ -18,21 +20,18 @@ PARTS = {
 
 
 def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
-    """A bar a GPU, graphs off above graphs on, a panel an engine and TP, on one scale.
+    """A bar a GPU, graphs off above graphs on, a panel an engine, TP and batch, on one scale.
 
     nsys shows waiting inside a collective as a kernel that runs: a row of it looks busy on all GPUs but the one that
     the others wait for. ranks: COLUMNS, medians in ms, of the first trace of each kind. Returns a Figure.
     """
     most = int(ranks["rank"].max()) + 1
-    figure, panels = grid(ranks, width=2.6, height=0.75 + 0.26 * most, sharex=True)
-    for panel, engine, tp in panels:
-        mine = one_source(ranks[(ranks["engine"] == engine) & (ranks["tp"] == tp)])
-        _panel(panel, mine)
-        panel.set_title(f"{engine_title(engine)} TP{tp}", fontsize=9)
-        if engine == panels[-1][1]:
-            panel.set_xlabel("traced iteration (ms)", fontsize=8.5)
-        bare(panel)
-    panels[0][0].set_ylabel("GPU, by graphs (rank)", fontsize=8.5)
+    figure, cells = grid(ranks, sizes(ranks), width=2.6, height=0.75 + 0.26 * most, sharex=True)
+    for cell in cells:
+        _panel(cell.panel, cell.rows)
+        if cell.bottom:
+            cell.panel.set_xlabel("traced iteration (ms)", fontsize=8.5)
+    cells[0].panel.set_ylabel("GPU, by graphs (rank)", fontsize=8.5)
     legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
     settle(figure, mark=mark, title=title, lines=2, left=0.8, wspace=0.3, hspace=0.32)
     return figure
@@ -49,5 +48,6 @@ def _panel(panel: Axes, ranks: pd.DataFrame) -> None:
             names.append((place, f"{graphs} {row['rank']}"))
             place += 1
         place += 0.5 if len(first) else 0
+    if names:
+        panel.set_ylim(place - 0.9, -0.6)
     panel.set_yticks([at for at, _ in names], [name for _, name in names])
-    panel.set_ylim(place - 0.9, -0.6)

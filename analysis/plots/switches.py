@@ -7,12 +7,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from analysis.figures import STYLES, bare, engine_title, grid, legend, one_source, settle
+from analysis.figures import STYLES, Size, batch_axes, grid, legend, settle
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "compile", "graphs", "case", "tpot_ms")
-_TICKS_MS = [step * 10.0**power for power in range(-3, 5) for step in (1, 2, 5)]
 
 
 def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
@@ -20,31 +18,19 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     starts: COLUMNS, a row an engine start and batch, compile off or on, tpot_ms in ms. Returns a matplotlib Figure.
     """
-    figure, panels = grid(starts, width=3.2, height=2.7, sharex=True, sharey=True)
-    sizes = sorted(starts["batch"].unique())
-    for panel, engine, tp in panels:
-        mine = one_source(starts[(starts["engine"] == engine) & (starts["tp"] == tp)])
-        for (graphs, compiled), half in mine.groupby(["graphs", "compile"]):
+    tps = [Size(tp=tp, batch=None) for tp in sorted(starts["tp"].unique())]
+    figure, cells = grid(starts, tps, width=3.2, height=2.7, sharex=True, sharey=True)
+    for cell in cells:
+        for (graphs, compiled), half in cell.rows.groupby(["graphs", "compile"]):
             style = STYLES[str(graphs)]
             face = style["color"] if compiled == "on" else "white"
             look = {"color": style["color"], "marker": style["marker"], "markerfacecolor": face}
             medians = half.groupby("batch")["tpot_ms"].median()
-            panel.plot(medians.index, medians, linestyle=style["linestyle"], markersize=5, **look)
-            panel.plot(half["batch"], half["tpot_ms"], linestyle="none", markersize=3, alpha=0.5, **look)
-        panel.set_title(f"{engine_title(engine)} TP{tp}", fontsize=9)
-        panel.set_xlabel("batch (count)", fontsize=8.5)
-        panel.set_xscale("log", base=2)
-        panel.set_yscale("log")
-        panel.set_ylim(starts["tpot_ms"].min() / 1.25, starts["tpot_ms"].max() * 1.25)
-        panel.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes]))
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_major_locator(FixedLocator(_TICKS_MS))
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.yaxis.set_minor_formatter(NullFormatter())
-        panel.grid(axis="y", which="major", color="#dddddd", linewidth=0.6)
-        bare(panel)
-    panels[0][0].set_ylabel("TPOT, untraced (ms)", fontsize=8.5)
+            cell.panel.plot(medians.index, medians, linestyle=style["linestyle"], markersize=5, **look)
+            cell.panel.plot(half["batch"], half["tpot_ms"], linestyle="none", markersize=3, alpha=0.5, **look)
+        batch_axes(cell.panel, starts)
+        cell.panel.set_xlabel("batch (count)", fontsize=8.5)
+    cells[0].panel.set_ylabel("TPOT, untraced (ms)", fontsize=8.5)
     legend(figure, _handles())
     settle(figure, mark=mark, title=title, left=0.7, wspace=0.09, hspace=0.45)
     return figure

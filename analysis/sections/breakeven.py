@@ -33,7 +33,7 @@ def build(gathered: Gathered) -> Section | None:
         id="breakeven",
         title=say("Break-even: when launching is the longer side"),
         blocks=(
-            *((_figure(gathered, mapped),) if mapped else ()),
+            *(_figure(gathered, model, mapped) for model in sorted({row["model"] for row in mapped})),
             *((_table(gathered, rows, "breakeven"),) if rows else ()),
             *((_batch_table(gathered, batches),) if len(batches) else ()),
         ),
@@ -56,16 +56,18 @@ def _batches(gathered: Gathered) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_BATCH_COLUMNS))
 
 
-def _figure(gathered: Gathered, rows: list[dict[str, Any]]) -> Graphic:
+def _figure(gathered: Gathered, model: str, mapped: list[dict[str, Any]]) -> Graphic:
+    rows = [row for row in mapped if row["model"] == model]
     table = foretold.breakeven_table(rows)
     return Graphic(
-        name="breakeven",
+        name=columns.file_name(f"breakeven_{model}"),
         figure=launch_map.draw(rows),
         alt=say(
-            "How long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long recorded "
-            "hosts take for one, measured (lines). Where the line is above the bar, graphs pay."
+            "{model}: how long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long "
+            "recorded hosts take for one, measured (lines). Where the line is above the bar, graphs pay.",
+            model=model,
         ),
-        table=_table(gathered, rows, "breakeven_map"),
+        table=_table(gathered, rows, columns.file_name(f"breakeven_{model}")),
         mark=say("PREDICTED from: {mark}", mark=gathered.short_mark_of(table)),
     )
 

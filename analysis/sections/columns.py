@@ -15,6 +15,7 @@ from analysis.language import read, say
 from analysis.recordings import VARIANT
 
 KEYS = ["model", "batch", *VARIANT]
+SIDE_BY_SIDE = 8
 
 
 def configuration() -> list[tuple[str, Cell]]:
@@ -70,6 +71,15 @@ def figures_of(
         yield _title(about), _file(about), group
 
 
+def traced_figures(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """The same for traces: all batches of a model side by side, as long as a figure of them stays readable."""
+    for what, file, group in figures_of(frame, "tracing", without=("batch",)):
+        if group["batch"].nunique() > 1 and len(group[["tp", "batch"]].drop_duplicates()) <= SIDE_BY_SIDE:
+            yield what, file, group
+        else:
+            yield from figures_of(group, "tracing")
+
+
 def _title(about: Mapping[str, Any]) -> str:
     words = [str(about["model"])]
     if about.get("compile", "engine") != "engine":
@@ -89,4 +99,9 @@ def _file(about: Mapping[str, Any]) -> str:
     words += [str(about["split"])] if about.get("split") else []
     words += [str(about["settings"])] if about.get("settings", "pinned") != "pinned" else []
     words += [str(about["tracing"])] if "tracing" in about else []
-    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in "_".join(words))
+    return file_name("_".join(words))
+
+
+def file_name(name: str) -> str:
+    """The name without what a file's name had better not hold."""
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in name)

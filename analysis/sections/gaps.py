@@ -30,8 +30,8 @@ def build(gathered: Gathered) -> Section | None:
         id="gaps",
         title=say("Gaps between operations"),
         blocks=(
-            *(_causes(gathered, *one) for one in columns.figures_of(caused, "tracing")),
-            *(_curves(gathered, *one) for one in columns.figures_of(gathered.curves, "tracing")),
+            *(_causes(gathered, *one) for one in columns.traced_figures(caused)),
+            *(_curves(gathered, *one) for one in columns.traced_figures(gathered.curves)),
         ),
     )
 

@@ -26,7 +26,7 @@ def build(gathered: Gathered) -> Section | None:
         title=say("What the host does"),
         leads=tuple(_leads(busiest)),
         blocks=(
-            *(_figure(gathered, *one) for one in columns.figures_of(busiest, "tracing")),
+            *(_figure(gathered, *one) for one in columns.traced_figures(busiest)),
             _table(gathered, told, "hosts"),
         ),
         notes=(
@@ -41,11 +41,13 @@ def build(gathered: Gathered) -> Section | None:
 def _leads(ranks: pd.DataFrame) -> Iterator[str]:
     for row in ranks[ranks["graphs"] == "off"].to_dict("records"):
         yield say(
-            "{engine}, {model}, TP{layout}, graphs off: {launches} launches an iteration, {launch_us} us of the host "
-            "each, of which {call_us} us are in the launch call and the rest mostly in Python and the engine.",
+            "{engine}, {model}, TP{layout}, batch {batch}, graphs off: {launches} launches an iteration, {launch_us} "
+            "us of the host each, of which {call_us} us are in the launch call and the rest mostly in Python and the "
+            "engine.",
             engine=shown.engine(row),
             model=row["model"],
             layout=shown.layout(row),
+            batch=shown.batch(row),
             launches=shown.count(row["launches"]),
             launch_us=shown.number(row["t_launch_us"]),
             call_us=shown.number(row["host_launch_call_us"] / row["launches"] if row["launches"] else float("nan")),

@@ -27,7 +27,7 @@ def build(gathered: Gathered) -> Section | None:
         title=say("What the GPUs compute, off and on"),
         leads=tuple(_leads(found)),
         blocks=(
-            *(_figure(gathered, *one) for one in columns.figures_of(found, "tracing")),
+            *(_figure(gathered, *one) for one in columns.traced_figures(found)),
             _table(gathered, found, "differences"),
             *([changed] if changed.rows else []),
         ),

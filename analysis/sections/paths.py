@@ -21,7 +21,7 @@ def build(gathered: Gathered) -> Section | None:
     found = evidence.path_table(gathered.evidence)
     if found.empty:
         return None
-    figures = [_figure(gathered, *one) for one in columns.figures_of(found, "tracing")]
+    figures = [_figure(gathered, *one) for one in columns.traced_figures(found)]
     return Section(
         id="paths",
         title=say("Where the time goes"),

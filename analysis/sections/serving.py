@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 
 from analysis import served, shown
@@ -18,31 +16,21 @@ def build(gathered: Gathered) -> Section | None:
     """None where nothing was served."""
     if gathered.served.empty:
         return None
+    drawn = [_figure(gathered, *one) for one in columns.figures_of(gathered.points, without=("batch",))]
     return Section(
         id="serving",
         title=say("Under load"),
         leads=tuple(served.answers(gathered.served)),
-        blocks=(*_figures(gathered), _table(gathered, gathered.served, "serving")),
+        blocks=(*drawn, _table(gathered, gathered.served, "serving")),
         notes=tuple(text for name, study in gathered.studies for text in served.caveats(study, name)),
     )
 
 
-def _figures(gathered: Gathered) -> Iterator[Graphic]:
-    """A figure for requests that come at a rate, and one for requests kept in flight."""
-    for column, label, word in (
-        ("rate", "requests offered (requests/s)", "rate"),
-        ("concurrency", "requests in flight (count)", "in-flight"),
-    ):
-        points = gathered.points[gathered.points[column] > 0]
-        told = points.assign(load_count=points[column].astype("float64"), load_label=label)
-        for what, file, found in columns.figures_of(told, without=("batch",)):
-            yield _figure(gathered, what, f"{file}_{word}", found)
-
-
 def _figure(gathered: Gathered, what: str, file: str, points: pd.DataFrame) -> Graphic:
     numeric = {name: pd.to_numeric(points[name]) for name in ("output_tok_s", "ttft_ms_p50", "tpot_ms_p50")}
-    told = points.assign(**numeric)
-    beside = gathered.served.merge(told[served.KEYS].drop_duplicates(), on=served.KEYS)
+    loads = {name: pd.to_numeric(points[name]).astype("float64") for name in ("rate", "concurrency")}
+    told = points.assign(**numeric, **loads)
+    beside = gathered.served.merge(points[served.KEYS].drop_duplicates(), on=served.KEYS)
     return Graphic(
         name=f"load_{file}",
         figure=load.draw(told, mark=gathered.mark_of(told), title=f"{what}: serving by load"),

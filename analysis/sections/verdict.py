@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from analysis import headline, served, shown
 from analysis.blocks import Graphic, Row, Section, Table, tabulate
 from analysis.figures import SWEEP
@@ -15,9 +17,8 @@ def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
     found = [*headline.answers(gathered.pairs), *served.answers(gathered.served)]
     leads = found or [say("No answer: nothing was measured with tracing off.")]
-    told = table(gathered)
-    drawn = gathered.pairs[gathered.pairs["gain_ratio"].notna() & (gathered.pairs["contradiction"] == "")]
-    figures = [_figure(gathered, told)] if len(drawn) else []
+    told, drawn = table(gathered), gains(gathered)
+    figures = [_figure(gathered, drawn)] if len(drawn) else []
     return Section(
         id="verdict",
         title=say("Should CUDA graphs be on?"),
@@ -62,9 +63,23 @@ def _counts(row: Row, column: str) -> str:
     return f"{shown.count(row[f'off_{column}'])} / {shown.count(row[f'on_{column}'])}"
 
 
-def _figure(gathered: Gathered, told: Table) -> Graphic:
-    drawn = gathered.pairs[gathered.pairs["contradiction"] == ""].dropna(subset=["gain_ratio"])
+def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
     figure = gain.draw(drawn, mark=gathered.mark_of(drawn), title="How many times faster decoding is with CUDA graphs")
+    table = tabulate(
+        drawn,
+        [
+            *columns.layout(),
+            (say("at"), lambda row: str(row["at"])),
+            (
+                say("off / on (ratio)"),
+                lambda row: shown.interval(row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]),
+            ),
+            *columns.source(gathered),
+        ],
+        name="gain",
+        caption=say("How many times faster decoding is with CUDA graphs: time per token, graphs off / on"),
+        mark=gathered.short_mark_of(drawn),
+    )
     return Graphic(
         name="gain",
         figure=figure,
@@ -72,20 +87,24 @@ def _figure(gathered: Gathered, told: Table) -> Graphic:
             "How many times faster decoding is with CUDA graphs, by engine, TP and batch, with intervals; at 1 there "
             "is no difference. Open marks: not made by study.sweep."
         ),
-        table=Table(
-            name="gain",
-            caption=say("The figure's data"),
-            columns=tuple(heading for heading, _ in [*columns.configuration(), (say("off / on (ratio)"), _gain)]),
-            rows=tuple((*row[:4], row[6]) for row in _clear(told)),
-            mark=gathered.short_mark_of(drawn),
-            data=drawn[list(gain.COLUMNS)],
-        ),
+        table=table,
         mark=gathered.short_mark_of(drawn),
     )
 
 
-def _clear(told: Table) -> list[tuple[str, ...]]:
-    return [row for row, void, _ in told.lines() if not void and row[6] != shown.NONE]
+def gains(gathered: Gathered) -> pd.DataFrame:
+    """What the figure shows, gain.COLUMNS: gains at each batch that no trace contradicts, then those under load."""
+    clear = gathered.pairs[gathered.pairs["contradiction"] == ""]
+    decode = clear.assign(at=[f"batch {batch}" for batch in clear["batch"]]).sort_values("batch", kind="stable")
+    loads = [
+        f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:g} in flight"
+        for row in gathered.served.to_dict("records")
+    ]
+    names = {f"tpot{end}_ratio": f"gain{end}_ratio" for end in ("", "_low", "_high")}
+    served = gathered.served.rename(columns=names).assign(at=loads)
+    parts = [part[list(gain.COLUMNS)] for part in (decode, served) if len(part)]
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(gain.COLUMNS))
+    return found.dropna(subset=["gain_ratio"])
 
 
 def _notes(gathered: Gathered) -> list[str]:

@@ -147,7 +147,7 @@ def test_one_contradiction_outweighs_a_proof():
         ),
         pytest.param(
             [[8, 9, 10]], [[4, 4, 4]], PROVEN,
-            "on: 2.2x faster decode at batch 1 [2.00, 2.50] over windows of single starts", id="single starts",
+            "on: 2.2x faster decode at batch 1 [2.00, 2.50] (over windows of single starts)", id="single starts",
         ),
         pytest.param([[8]] * 3, [], PROVEN, "no answer at batch 1, graphs on not measured", id="half"),
         pytest.param(

@@ -5,7 +5,7 @@ from analysis.plots.critical_path import PARTS, draw
 
 def path(graphs, waiting_ms, *, made_by="study.sweep", study="here", tp=1):
     parts = dict.fromkeys(PARTS, 1.0) | {"launch_idle_ms": waiting_ms}
-    return {"graphs": graphs, "made_by": made_by, "study": study, "tp": tp, "engine": "vllm", **parts}
+    return {"graphs": graphs, "made_by": made_by, "study": study, "tp": tp, "engine": "vllm", "batch": 1, **parts}
 
 
 def outlines(figure):
@@ -31,3 +31,10 @@ def test_a_size_that_something_else_recorded_is_named():
 
 def test_a_half_that_was_not_traced_is_an_empty_bar():
     assert outlines(draw(pd.DataFrame([path("on", 0.0)]), mark="m")) == [0.0, 4.0]
+
+
+def test_several_batches_of_a_model_stand_side_by_side():
+    rows = [{**path(graphs, 6.0), "batch": batch} for batch in (1, 32) for graphs in ("off", "on")]
+    (panel,) = draw(pd.DataFrame(rows), mark="m").axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["1\nb1", "1\nb32"]
+    assert panel.get_xlabel().endswith("batch (count)")

@@ -7,7 +7,7 @@ def curve(rank, gap_us, *, graphs="off", tp=2, made_by="study.sweep", study="her
     rows = [(share, gap_us) for share in (0.0, 0.5, 1.0)]
     frame = pd.DataFrame(rows, columns=["share_ratio", "gap_us"])
     return frame.assign(
-        rank=rank, graphs=graphs, tp=tp, made_by=made_by, study=study, engine="vllm", case=f"{graphs}{tp}"
+        rank=rank, graphs=graphs, tp=tp, made_by=made_by, study=study, engine="vllm", batch=1, case=f"{graphs}{tp}"
     )
 
 
@@ -32,7 +32,7 @@ def test_gaps_too_short_for_the_axis_lie_on_its_edge():
 def test_a_combination_without_trace_says_so():
     both = pd.concat([curve(0, 1.0), curve(0, 1.0, tp=4).assign(engine="sglang")])
     texts = [[text.get_text() for text in panel.texts] for panel in draw(both, mark="m").axes]
-    assert texts == [[], ["no trace"], ["no trace"], []]
+    assert texts == [[], ["no data"], ["no data"], []]
 
 
 def test_a_panel_shows_what_the_sweep_made_where_there_are_several_sources_and_names_it():

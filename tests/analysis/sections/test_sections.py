@@ -149,8 +149,8 @@ def test_gpus_that_look_unlike_though_they_do_the_same_are_named(tmp_path: Path,
     unlike = table_of_ranks[table_of_ranks["graphs"] == "off"].assign(idle_ms=[0.08, 0.01], wait_ms=[0.0, 0.07])
     (lead,) = ranks.leads(unlike)
     assert lead == (
-        "vLLM, llama3-8b, TP2, graphs off: GPU 0 idles 0.0800 of 0.115 ms, GPU 1 only 0.0100 ms, though it does the "
-        "same work: for 0.0700 ms it waits for others inside collectives."
+        "vLLM, llama3-8b, TP2, batch 1, graphs off: GPU 0 idles 0.0800 of 0.115 ms, GPU 1 only 0.0100 ms, though it "
+        "does the same work: for 0.0700 ms it waits for others inside collectives."
     )
 
 
@@ -158,7 +158,7 @@ def test_a_launch_is_split_into_its_call_and_the_rest(traced: Gathered) -> None:
     (lead,) = one(hosts.build(traced)).leads
     # 7 launches in 115 us; a call takes 4 us.
     assert lead.startswith(
-        "vLLM, llama3-8b, TP2, graphs off: 7 launches an iteration, 16.4 us of the host each, of which 4 us"
+        "vLLM, llama3-8b, TP2, batch 1, graphs off: 7 launches an iteration, 16.4 us of the host each, of which 4 us"
     )
 
 
@@ -245,7 +245,7 @@ def test_serving_is_drawn_by_rate_and_tabulated(tmp_path: Path) -> None:
     for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
         made.serving(tmp_path, graphs, gap_us)
     section = one(serving.build(gathered(tmp_path)))
-    assert [graphic.name for graphic in section.graphics] == ["load_llama3-8b_rate"]
+    assert [graphic.name for graphic in section.graphics] == ["load_llama3-8b"]
     assert column(table(section, "serving"), "TPOT p50 (ms)") == ["10 / 5"]
     assert column(table(section, "serving"), "TTFT p50 (ms)") == ["20 / 20"]
 
