@@ -3,8 +3,8 @@
 nsys stores the environment, command lines, host and user names and paths of the traced processes in many tables. A
 recording therefore has only what allowed.py lists; texts are kept only where a kept row names them. What was left
 out is stated, table by table, in LEFT_OUT; of calls that only ask the time stands with the call that follows, in
-column api.ASKED. `python -m analysis.compact pack IN OUT` makes a recording, `unpack IN OUT`
-an SQLite file with nsys's own tables for other tools.
+column api.ASKED. `python -m analysis.compact pack IN OUT` makes a recording, `unpack IN OUT` an SQLite file with
+nsys's own tables for other tools.
 """
 
 import argparse
