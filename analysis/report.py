@@ -22,8 +22,10 @@ from analysis.gathered import Gathered, gather
 from analysis.page import Picture
 from analysis.sections import cases, verdict
 
+PAGE_MOST_BYTES = 4_900_000
+"""What a page may take: it is sent by mail and opened on phones. The timeline shows what there is room left for."""
 FIGURES_MOST_BYTES = 1_400_000
-"""What figures may take of a page: with the timeline and the text of some hundred cases it stays below 5 MB."""
+"""What figures may take of it as vectors."""
 __all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
 
 
@@ -46,14 +48,16 @@ def write(gathered: Gathered, out: Path) -> Path:
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
-    found = sections.every(gathered)
-    pictures = {one.name: _picture(one.figure, one.name, out) for section in found for one in section.graphics}
-    _write_tables(gathered, found, out / "tables")
+    drawn = sections.every(gathered, sections.DRAWN)
+    pictures = {one.name: _picture(one.figure, one.name, out) for section in drawn for one in section.graphics}
+    _write_tables(gathered, drawn, out / "tables")
     shown = {
-        "sources": gathered.sources, "sections": found, "pictures": _fitted(pictures, out),
+        "sources": gathered.sources, "sections": drawn, "pictures": _fitted(pictures, out),
         "cases": cases.every(gathered), "alike": cases.alike(gathered),
     }  # fmt: skip
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
+    room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode())
+    shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes)
     (out / "report.html").write_text(page.html(shown), encoding="utf-8")
     return out / "report.html"
 

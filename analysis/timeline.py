@@ -25,6 +25,8 @@ from analysis.evidence import TRACE_KEYS, Evidence, Job
 from analysis.figures import SWEEP, layout_title
 from analysis.language import both, join, say
 
+# Of the scripts, the styles, the words and the empty document.
+_OWN_BYTES = 80_000
 MOST_BYTES = 1_200_000
 """Of all pairs together, packed: beside library and figures it leaves the page below 5 MB."""
 _WORDS = {
@@ -56,12 +58,14 @@ class Block:
     styles: tuple[str, ...]
 
 
-def block(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> Block | None:
+def block(
+    jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str], room_bytes: int | None = None
+) -> Block | None:
     """The timeline of these traces, of which `found` is the evidence; None where no two of them make a pair.
 
-    marks: by the name of a study, the words that say where its numbers come from.
+    marks: by the name of a study, the words that say where its numbers come from. room_bytes: as `page` takes it.
     """
-    return page(chosen(jobs, found, marks))
+    return page(chosen(jobs, found, marks), room_bytes)
 
 
 def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> list[Pair]:
@@ -95,11 +99,16 @@ def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool)
     return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
 
 
-def page(pairs: Sequence[Pair]) -> Block | None:
-    """What a page needs to show these pairs, the first at once; those that would make it too large are only named."""
+def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
+    """What a page needs to show these pairs, the first at once; those that would make it too large are only named.
+
+    room_bytes: what all of it may take, library and scripts too; None where there is nothing else in the page.
+    """
     kept: list[dict[str, Any]] = []
     left_out: list[dict[str, str]] = []
-    room = MOST_BYTES
+    room = (
+        MOST_BYTES if room_bytes is None else min(MOST_BYTES, room_bytes - len(timeline_figure.library()) - _OWN_BYTES)
+    )
     for pair, data in zip(pairs, _each(pairs), strict=True):
         if data is None:
             continue

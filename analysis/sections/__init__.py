@@ -55,3 +55,10 @@ DRAWN = tuple(build for build in ORDER if build is not timeline.build)
 def every(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]] = ORDER) -> list[Section]:
     """The sections that there are data for, of all or of these."""
     return [section for build in builds if (section := build(gathered)) is not None]
+
+
+def with_timeline(drawn: Sequence[Section], gathered: Gathered, room_bytes: int) -> list[Section]:
+    """The sections of DRAWN with the timeline in its place, as far as it has room."""
+    found = timeline.build(gathered, room_bytes)
+    names = [build.__module__.rpartition(".")[2] for build in ORDER]
+    return sorted([*drawn, *([found] if found else [])], key=lambda section: names.index(section.id))

@@ -8,10 +8,11 @@ from analysis.gathered import Gathered
 from analysis.language import say
 
 
-def build(gathered: Gathered) -> Section | None:
-    """None where no configuration has traces of both halves, node by node, that prove their labels."""
+def build(gathered: Gathered, room_bytes: int | None = None) -> Section | None:
+    """None where no configuration has traces of both halves, node by node, that prove their labels; or no room."""
     jobs = [job for name, study in gathered.studies for job in evidence.jobs(study, name)]
-    block = timeline.block(jobs, gathered.evidence, {source.name: source.short_mark for source in gathered.sources})
+    marks = {source.name: source.short_mark for source in gathered.sources}
+    block = timeline.block(jobs, gathered.evidence, marks, room_bytes)
     if block is None:
         return None
     return Section(

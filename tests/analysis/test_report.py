@@ -374,3 +374,16 @@ def test_missing_values_and_text_in_one_column_become_text_or_missing():
     told = report.plain(given)
     assert told["mixed"].tolist()[:2] == ["1", "one"] and told["mixed"].isna().tolist() == [False, False, True]
     assert told["number"].dtype == "float64" and given["mixed"].tolist()[0] == 1
+
+
+def test_the_timeline_takes_the_room_that_the_rest_of_the_page_leaves(shared, tmp_path, monkeypatch):
+    whole = len(shared[1].read_bytes())
+    monkeypatch.setattr(report, "PAGE_MOST_BYTES", whole // 2)
+    text = page_of(shared[0], out=tmp_path)
+    assert 'id="timeline"' in shared[1].read_text() and 'id="timeline"' not in text
+    assert len(text.encode()) < whole // 2
+
+
+def test_the_timeline_stands_after_where_the_time_goes(shared):
+    parts = re.findall(r'<section id="(\w+)">', shared[1].read_text())
+    assert parts[:4] == ["verdict", "paths", "timeline", "iterations"]
