@@ -114,9 +114,7 @@ def test_traces_are_read_once_and_only_when_they_are_asked_for(study: Study, mon
 def test_a_figure_shows_itself_with_its_title_for_those_who_cannot_see_it(study: Study, figure: str) -> None:
     shown = getattr(study, figure)()
     assert isinstance(shown, Picture)
-    drawn = re.fullmatch(
-        r'<img src="data:image/svg\+xml,[^"]+" alt="([^"]+)" style="[^"]+">', shown._repr_html_()
-    )
+    drawn = re.fullmatch(r'<img src="data:image/svg\+xml,[^"]+" alt="([^"]+)" style="[^"]+">', shown._repr_html_())
     assert drawn is not None
     what = "llama3-8b, batch 1" if figure == "iteration_time" else "llama3-8b, batch 1, node tracing"
     assert drawn.group(1).startswith(f"{what}: ")
