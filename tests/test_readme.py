@@ -14,7 +14,6 @@ from analysis.pairs import recorded
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 ALL_ENGINES = {**ENGINES, "hf": "transformers"}
 # The recording that the table by batch shows, and the model of the table by TP.
-BATCH_MODELS = ("llama3-8b", "qwen2.5-7b")
 BATCHES, MODEL = "h200x2-2026-11-21", "llama3-8b"
 PROBE = " *"
 
@@ -107,15 +106,13 @@ def test_the_reason_is_what_the_recordings_foretell(root: Path, gathered: report
     assert f"H200: {h200[1].value:.0f}, {h200[2].value:.1f} and {h200[4].value:.1f} us" in said
     assert all(h200[tp].high < min(took) for tp, took in hosts_us.items())
     assert "gain {:.1f}, {:.1f} and {:.1f} times".format(*gains) in said
-    full = {
-        row["model"]: row["predicted_breakeven_us"]["value"]
-        for row in breakeven.rows([pair for pair in pairs if pair.key[3] == 512], model)
+    (full,) = {
+        row["predicted_breakeven_us"]["value"]
+        for row in breakeven.rows([pair for pair in pairs if pair.key[1:4] == (MODEL, 1, 512)], model)
         if row["gpu"] == "h200"
     }
-    gains = gathered.pairs[gathered.pairs["batch"] == 512].set_index("model")["gain_ratio"]
-    middles = [f"{values[name]:{how}}" for values, how in ((full, ".0f"), (gains, ".2f")) for name in BATCH_MODELS]
-    assert "batch 512 it is {} and {} us".format(*middles[:2]) in said and min(full.values()) > max(hosts_us[1])
-    assert "takes: graphs gain {} and {} times".format(*middles[2:]) in said
+    (gain,) = gathered.pairs.query("batch == 512 and model == @MODEL")["gain_ratio"]
+    assert f"At batch 512 {full:.0f} us; they gain {gain:.2f} times" in said and full > max(hosts_us[1])
     assert f"RTX 4090, TP1: {_whole(rtx4090[1])} us" in said and max(hosts_us[1]) < rtx4090[1].low
     assert f"TP2 and 4: {_whole(rtx4090[2])} and {_whole(rtx4090[4])} us" in said
     assert f"A800, TP1: {_whole(a800[1])} us" in said
@@ -124,6 +121,13 @@ def test_the_reason_is_what_the_recordings_foretell(root: Path, gathered: report
     assert judged["r1"]["verdict"] == "consistent" and judged["r3"]["verdict"] == "not explained"
     assert f"off {_tenths(off)}, on {_tenths(on)} ms" in said
     assert f"PREDICTED as {_tenths(Estimate(**judged['r3']['predicted']['graphs_off_ms']))} ms" in said
+
+
+def test_the_reason_fits_in_ten_lines_and_one_figure(root: Path) -> None:
+    section = re.split(r"^## ", (root / "README.md").read_text(), flags=re.MULTILINE)
+    (why,) = (text.splitlines()[1:] for text in section if text.startswith("Why"))
+    assert len([line for line in why if line and not line.startswith("![")]) <= 10
+    assert len([line for line in why if line.startswith("![")]) == 1
 
 
 _VLLM = 'engine == "vllm" and tp == {} and batch == 1 and study == "h200x4-2026-11-21"'
