@@ -12,7 +12,6 @@ import pandas as pd
 
 from analysis import hardware, transfer
 from analysis.estimates import Estimate
-from analysis.hardware import PEAKS
 from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
 from analysis.recordings import VARIANT
@@ -34,7 +33,7 @@ def rows(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
 
 def _places(pair: Pair) -> list[Place]:
     source = hardware.find(pair.off.gpu)
-    targets = sorted(PEAKS, key=lambda peak: peak != source)
+    targets = dict.fromkeys((source, *map(hardware.find, hardware.COMPARED)))
     return [Place(source=source, target=target, batch=pair.key[3]) for target in targets]
 
 

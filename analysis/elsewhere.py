@@ -28,7 +28,7 @@ from analysis.transfer import Place
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the three commands; each sets `find`, which gives what --json prints, and `show`, its lines."""
-    keys = [peak.key for peak in hardware.PEAKS]
+    keys = [peak.key for peak in hardware.peaks()]
     moved = commands.add_parser("transfer", help="a trace with graphs off, on another GPU, TP, host, memory or model")
     moved.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
     moved.add_argument("--to", choices=keys, help="the GPU (default: as traced)")

@@ -28,7 +28,7 @@ ASSUMPTIONS = (
     f"matrix products stream weights at the share of the peak bandwidth that they reach here, give or take 10 %; where "
     f"a batch makes them compute-bound, at {COMPUTE_EFFICIENCY:.0%} of the peak",
     "all other operations take what they take here, or at worst longer by the ratio of the bandwidths",
-    "collectives take a multiple of what they take over NVLink: see analysis/hardware.py; nobody measured it",
+    "collectives take a multiple of what they take over NVLink: analysis/hardware.py says which; nobody measured it",
     f"another GPU's host takes what it takes here, {HOST_RATIO:g} times that or a {HOST_RATIO:g}th",
     "the engine launches the same operations",
 )

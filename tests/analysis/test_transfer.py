@@ -43,7 +43,7 @@ def test_half_the_bandwidth_streams_weights_for_twice_as_long() -> None:
 
 
 def test_collectives_take_longer_without_nvlink() -> None:
-    pcie = replace(H200, key="pcie", collective=(7.0, 3.0, 20.0))
+    pcie = replace(H200, key="pcie", nvlink_gb_s=0.0)
     found = [
         transfer.transfer(made(ranks=2), Place(source=H200, target=gpu), MODEL)["graphs_on_ms"] for gpu in (H200, pcie)
     ]
