@@ -124,6 +124,17 @@ def sizes(frame: pd.DataFrame) -> list[Size]:
     return [Size(tp=tp, batch=batch) for tp, batch in found.itertuples(index=False)]
 
 
+def tps(frame: pd.DataFrame) -> list[Size]:
+    """The TPs alone, for figures that have batches on an axis."""
+    return [Size(tp=tp, batch=None) for tp in sorted(frame["tp"].unique())]
+
+
+def drawn(frame: pd.DataFrame, columns: Sequence[Size]) -> pd.DataFrame:
+    """Of the rows those that a grid shows: of each engine and size one source, which its mark then names."""
+    parts = [size.of(mine) for _, mine in frame.groupby("engine", sort=False) for size in columns]
+    return pd.concat(parts).sort_index() if parts else frame
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cell:
     """A panel of a grid: the rows that it shows, of one engine, size and source, and where it is."""

@@ -96,8 +96,8 @@ def _windows(study: Study, name: str) -> pd.DataFrame:
 
 def _largest_captured(study: Study) -> dict[str, float | None]:
     """The largest batch that has a graph, by case: as the engine resolved it, else as it was asked for."""
-    found = {}
+    found: dict[str, float | None] = {}
     for case, record in study.records.items():
-        sizes = (record.get("resolved") or {}).get("capture_sizes") or record["asked"].get("captured")
-        found[case] = max(sizes) if sizes else None
+        told = (record.get("resolved") or {}).get("capture_sizes") or record["asked"].get("captured") or ()
+        found[case] = max((size for size in told if isinstance(size, int)), default=None)
     return found

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, Size, batch_axes, graphs_handles, grid, legend, settle
+from analysis.figures import STYLES, batch_axes, graphs_handles, grid, legend, settle, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "tpot_ms", "captured_batch")
 
@@ -17,7 +17,7 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     Where batches run beyond the largest size that has a graph (captured_batch), a line marks it: to its right decode
     steps run without graphs. starts: COLUMNS, a row an engine start and batch, tpot_ms in ms. Returns a Figure.
     """
-    figure, cells = grid(starts, _tps(starts), width=2.5, height=2.3, sharex=True, sharey=True)
+    figure, cells = grid(starts, tps(starts), width=2.5, height=2.3, sharex=True, sharey=True)
     cliff = False
     for cell in cells:
         for graphs, style in STYLES.items():
@@ -46,7 +46,3 @@ def _mark_captured(panel: Axes, mine: pd.DataFrame) -> bool:
     if beyond:
         panel.axvline(captured.max(), color="#444444", linestyle=":", linewidth=1)
     return bool(beyond)
-
-
-def _tps(starts: pd.DataFrame) -> list[Size]:
-    return [Size(tp=tp, batch=None) for tp in sorted(starts["tp"].unique())]

@@ -49,7 +49,8 @@ def _names(costs: pd.DataFrame) -> list[str]:
     for row in costs.to_dict("records"):
         parts = [engine_title(row["engine"], row["compile"], row["settings"]), layout_title(row["tp"], row["split"])]
         parts += [str(row["model"])] if costs["model"].nunique() > 1 else []
-        parts += [f"{row['captured']:.0f} sizes"] if costs["captured"].nunique() > 1 else []
+        sizes = costs["captured"].nunique() > 1 and pd.notna(row["captured"])
+        parts += [f"{row['captured']:.0f} sizes"] if sizes else []
         parts += [str(row["study"])] if costs["study"].nunique() > 1 else []
         told.append(" ".join(parts))
     return told

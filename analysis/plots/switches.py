@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import STYLES, Size, batch_axes, grid, legend, settle
+from analysis.figures import STYLES, batch_axes, grid, legend, settle, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "compile", "graphs", "case", "tpot_ms")
 
@@ -18,8 +18,7 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     starts: COLUMNS, a row an engine start and batch, compile off or on, tpot_ms in ms. Returns a matplotlib Figure.
     """
-    tps = [Size(tp=tp, batch=None) for tp in sorted(starts["tp"].unique())]
-    figure, cells = grid(starts, tps, width=3.2, height=2.7, sharex=True, sharey=True)
+    figure, cells = grid(starts, tps(starts), width=3.2, height=2.7, sharex=True, sharey=True)
     for cell in cells:
         for (graphs, compiled), half in cell.rows.groupby(["graphs", "compile"]):
             style = STYLES[str(graphs)]

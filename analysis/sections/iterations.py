@@ -28,7 +28,7 @@ def build(gathered: Gathered) -> Section | None:
         title=say("Iteration time by TP and by batch"),
         blocks=(
             *(_by_tp(gathered, *one) for one in columns.figures_of(_ends(starts))),
-            *(_by_batch(gathered, *one) for one in columns.figures_of(_several_batches(starts), without=("batch",))),
+            *(_by_batch(gathered, *one) for one in columns.figures_by_tp(_several_batches(starts))),
         ),
     )
 

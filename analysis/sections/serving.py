@@ -16,7 +16,7 @@ def build(gathered: Gathered) -> Section | None:
     """None where nothing was served."""
     if gathered.served.empty:
         return None
-    drawn = [_figure(gathered, *one) for one in columns.figures_of(gathered.points, without=("batch",))]
+    drawn = [_figure(gathered, *one) for one in columns.figures_by_tp(gathered.points)]
     return Section(
         id="serving",
         title=say("Under load"),

@@ -27,7 +27,7 @@ def build(gathered: Gathered) -> Section | None:
     if found.empty:
         return None
     whole = starts.merge(found[KEYS], on=KEYS)
-    drawn = [_figure(gathered, *one) for one in columns.figures_of(whole, without=("batch", "compile"))]
+    drawn = [_figure(gathered, *one) for one in columns.figures_by_tp(whole, "compile")]
     return Section(
         id="switches",
         title=say("CUDA graphs and torch.compile, set apart"),

@@ -278,3 +278,23 @@ def test_a_figure_names_only_the_studies_that_it_shows(tmp_path: Path) -> None:
     marks = {graphic.name: [text.get_text() for text in graphic.figure.texts] for graphic in drawn}
     assert any("(first)" in text for text in marks["iteration_time_model-first_b1"])
     assert not any("(second)" in text for text in marks["iteration_time_model-first_b1"])
+
+
+def test_sizes_that_are_no_numbers_mark_no_cliff(tmp_path: Path) -> None:
+    resolved = {"graphs": "on", "capture_sizes": ["1 to 16", None]}
+    made.measured(tmp_path, "on", {1: 5.0, 64: 6.0}, resolved=resolved)
+    found = gathered(tmp_path)
+    assert found.windows["captured_batch"].isna().all()
+    assert capacity.cliffs(found.countable).empty
+
+
+def test_a_figure_that_shows_one_of_two_sources_names_that_one_alone(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        for graphs in ("off", "on"):
+            write_case(tmp_path / name, graphs=graphs, traced_graphs=graphs)
+    both = gather([write_study(tmp_path / name) for name in ("first", "second")])
+    (graphic,) = one(paths.build(both)).graphics
+    assert any("(first)" in text.get_text() for text in graphic.figure.texts)
+    assert not any("(second)" in text.get_text() for text in graphic.figure.texts)
+    assert set(graphic.table.data["study"]) == {"first"}
+    assert set(table(paths.build(both), "paths").data["study"]) == {"first", "second"}
