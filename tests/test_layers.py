@@ -36,6 +36,7 @@ HOMES = {
     "matplotlib": (
         "analysis.plots",
         "analysis.figures",
+        "analysis.grids",
         "analysis.launch_map",
         "analysis.notebook",
         "analysis.report",

@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, batch_axes, graphs_handles, grid, legend, settle, tps
+from analysis.figures import STYLES, graphs_handles, legend, settle
+from analysis.grids import batch_axes, grid, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "tpot_ms", "captured_batch")
 

@@ -14,11 +14,10 @@ from analysis.figures import (
     legend,
     part_handles,
     settle,
-    size_axis,
-    sizes,
     source_labels,
     stack,
 )
+from analysis.grids import size_axis, sizes
 
 # From dark to light and hatched, so that the parts keep apart in grey.
 PARTS = {

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import SWEEP, bare, engine_title, legend, log_axis, settle
+from analysis.figures import SWEEP, bare, engine_title, legend, settle
+from analysis.grids import log_axis
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "batch", "direction", "predicted_ms", "predicted_low_ms", "predicted_high_ms",

@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.evidence import GAP_EDGES_US
-from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes
+from analysis.figures import STYLES, graphs_handles, legend, settle
+from analysis.grids import grid, sizes
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "cause", "gap_us", "gaps_count",

@@ -6,18 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import (
-    STYLES,
-    bare,
-    engine_title,
-    graphs_handles,
-    legend,
-    part_handles,
-    settle,
-    size_axis,
-    sizes,
-)
+from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, part_handles, settle
 from analysis.figures import stack as bar
+from analysis.grids import size_axis, sizes
 
 PARTS = {
     "host_framework_us": ("Python and the engine", "#1b3a57", ""),

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
-from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, log_axis, source_labels
+from analysis.figures import STYLES, SWEEP, add_mark, bottom_margin, engine_title, source_labels
+from analysis.grids import log_axis
 from analysis.stats import gain
 
 COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "repeat", "tpot_ms")

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes
+from analysis.figures import STYLES, graphs_handles, legend, settle
+from analysis.grids import grid, sizes
 from analysis.groups import GROUPS
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "group", "off_us", "on_us")

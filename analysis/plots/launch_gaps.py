@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.figures import STYLES, graphs_handles, grid, legend, settle, sizes, source_labels
+from analysis.figures import STYLES, graphs_handles, legend, settle, source_labels
+from analysis.grids import grid, sizes
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "share_ratio", "gap_us")
 SHORTEST_US, LONGEST_US = 0.1, 1000.0

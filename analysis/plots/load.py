@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, log_axis, one_source, settle
+from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, one_source, settle
+from analysis.grids import log_axis
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "graphs", "case", "rate", "concurrency", "output_tok_s", "ttft_ms_p50",

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, graphs_handles, grid, legend, part_handles, settle, sizes
+from analysis.figures import STYLES, graphs_handles, legend, part_handles, settle
 from analysis.figures import stack as bar
+from analysis.grids import grid, sizes
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "useful_ms", "wait_ms", "idle_ms",

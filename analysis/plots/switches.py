@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import STYLES, batch_axes, grid, legend, settle, tps
+from analysis.figures import STYLES, legend, settle
+from analysis.grids import batch_axes, grid, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "compile", "graphs", "case", "tpot_ms")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, shown
+from analysis import grids, shown
 from analysis.blocks import Cell
 from analysis.figures import SWEEP
 from analysis.gathered import Gathered
@@ -75,16 +75,16 @@ def traced_figures(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame
     """The same for traces: all batches of a model side by side, as long as a figure of them stays readable."""
     for what, file, group in figures_of(frame, "tracing", without=("batch",)):
         if group["batch"].nunique() > 1 and len(group[["tp", "batch"]].drop_duplicates()) <= SIDE_BY_SIDE:
-            yield what, file, figures.drawn(group, figures.sizes(group))
+            yield what, file, grids.drawn(group, grids.sizes(group))
         else:
             for what_one, file_one, one in figures_of(group, "tracing"):
-                yield what_one, file_one, figures.drawn(one, figures.sizes(one))
+                yield what_one, file_one, grids.drawn(one, grids.sizes(one))
 
 
 def figures_by_tp(frame: pd.DataFrame, *without: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """The same for figures that have batches, or loads, on an axis."""
     for what, file, group in figures_of(frame, without=("batch", *without)):
-        yield what, file, figures.drawn(group, figures.tps(group))
+        yield what, file, grids.drawn(group, grids.tps(group))
 
 
 def _title(about: Mapping[str, Any]) -> str:
