@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import capacity, evidence, headline, provenance, served
+from analysis import capacity, evidence, evidence_tables, headline, provenance, served
 from analysis.figures import SWEEP
 from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, Study, open_study
 
@@ -65,7 +65,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
     studies = tuple(zip(provenance.names(opened), opened, strict=True))
     found = evidence.examine_all([job for name, study in studies for job in evidence.jobs(study, name)])
     windows = pd.concat([_windows(study, name) for name, study in studies], ignore_index=True)
-    labels = evidence.labels(found)
+    labels = evidence_tables.labels(found)
     points = _stacked([served.points(study, name) for name, study in studies])
     return Gathered(
         studies=studies,
@@ -77,7 +77,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
         capacity=_stacked([capacity.table(study, name) for name, study in studies]),
         evidence=tuple(found),
         labels=labels,
-        curves=evidence.curve_table(found),
+        curves=evidence_tables.curve_table(found),
     )
 
 

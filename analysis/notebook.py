@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import capacity, evidence, figures, headline, provenance, recordings, sections, served, tables
+from analysis import capacity, evidence_tables, figures, headline, provenance, recordings, sections, served, tables
 from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.frames import read as read_trace
@@ -107,7 +107,7 @@ class Study:
     @cached_property
     def critical_paths(self) -> pd.DataFrame:
         """One row per trace that is fit and proves its label: where its iterations go."""
-        return self._table("critical_paths", evidence.path_table(self._gathered.evidence))
+        return self._table("critical_paths", evidence_tables.path_table(self._gathered.evidence))
 
     @cached_property
     def _gathered(self) -> Gathered:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import capacity, evidence, headline, recordings, served
+from analysis import capacity, evidence, evidence_tables, headline, recordings, served
 from analysis.tables import Column
 
 # Text that may be missing, numbers that are always there, and numbers that may be NaN.
@@ -108,6 +108,6 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "pairs": _columns(headline.PAIR_COLUMNS),
     "served": _columns(served.COLUMNS),
     "capacity": _columns(capacity.COLUMNS),
-    "critical_paths": _columns((*evidence.TRACE_KEYS, *evidence.PATH_COLUMNS)),
+    "critical_paths": _columns((*evidence.TRACE_KEYS, *evidence_tables.PATH_COLUMNS)),
 }
 """The columns of each table of notebook.Study."""

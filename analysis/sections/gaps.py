@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis import evidence
+from analysis import evidence, evidence_tables
 from analysis.blocks import Graphic, Section, tabulate
 from analysis.gathered import Gathered
 from analysis.language import say
@@ -23,7 +23,7 @@ CAUSE_NAMES = {
 
 def build(gathered: Gathered) -> Section | None:
     """None where no trace proves its label."""
-    caused = evidence.cause_table(gathered.evidence)
+    caused = evidence_tables.cause_table(gathered.evidence)
     if gathered.curves.empty and caused.empty:
         return None
     return Section(

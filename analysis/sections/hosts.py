@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import evidence, shown
+from analysis import evidence_tables, shown
 from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.language import say
@@ -16,7 +16,7 @@ from analysis.sections import columns
 
 def build(gathered: Gathered) -> Section | None:
     """None where no trace that proves its label holds what the host did."""
-    table = evidence.rank_table(gathered.evidence)
+    table = evidence_tables.rank_table(gathered.evidence)
     told = table[(table["proof"] == "proven") & table["host_framework_us"].notna()]
     if told.empty:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import evidence, shown
+from analysis import evidence_tables, shown
 from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.groups import GROUPS
@@ -18,7 +18,7 @@ from analysis.sections import columns
 
 def build(gathered: Gathered) -> Section | None:
     """None where there is no pair of fit traces."""
-    found = evidence.difference_table(gathered.evidence)
+    found = evidence_tables.difference_table(gathered.evidence)
     if found.empty:
         return None
     changed = _kernels(gathered)
@@ -42,7 +42,7 @@ def _kernels(gathered: Gathered) -> Table:
         "count": say("other number"),
         "time": say("other time"),
     }
-    found = evidence.kernel_table(gathered.evidence)
+    found = evidence_tables.kernel_table(gathered.evidence)
     return tabulate(
         found,
         [

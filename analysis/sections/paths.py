@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import evidence, shown
+from analysis import evidence, evidence_tables, shown
 from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.language import say
@@ -18,7 +18,7 @@ _PARTS = ("wall", "compute", "collective", "launch_idle", "graph_gap", "other_ga
 
 def build(gathered: Gathered) -> Section | None:
     """None where no fit trace proves its label."""
-    found = evidence.path_table(gathered.evidence)
+    found = evidence_tables.path_table(gathered.evidence)
     if found.empty:
         return None
     figures = [_figure(gathered, *one) for one in columns.traced_figures(found)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import evidence, shown
+from analysis import evidence_tables, shown
 from analysis.blocks import Cell, Graphic, Row, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.language import read, say
@@ -19,7 +19,7 @@ _UNLIKE_RATIO = 0.2
 
 def build(gathered: Gathered) -> Section | None:
     """None where no trace was read."""
-    table = evidence.rank_table(gathered.evidence)
+    table = evidence_tables.rank_table(gathered.evidence)
     if table.empty:
         return None
     counted = table[(table["proof"] == "proven") & table["useful_ms"].notna() & table["idle_ms"].notna()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis import evidence, headline, shown
+from analysis import evidence_tables, headline, shown
 from analysis.blocks import Section, tabulate
 from analysis.gathered import Gathered
 from analysis.language import read, say
@@ -13,8 +13,8 @@ def build(gathered: Gathered) -> Section | None:
     """None where nothing was traced."""
     if not gathered.evidence:
         return None
-    overhead = evidence.tracing_overhead(gathered.evidence, headline.per_configuration(gathered.countable))
-    failed = evidence.fitness_table(gathered.evidence)
+    overhead = evidence_tables.tracing_overhead(gathered.evidence, headline.per_configuration(gathered.countable))
+    failed = evidence_tables.fitness_table(gathered.evidence)
     cost = tabulate(
         overhead,
         [

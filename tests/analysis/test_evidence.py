@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pandas as pd
 import pytest
 
-from analysis import evidence, headline
+from analysis import evidence, evidence_tables, headline
 from analysis.recordings import open_study
 from tests import traces
 from tests.analysis.studies import change_record, write_case, write_study, write_trace
@@ -34,11 +34,11 @@ def only_job(folder):
 
 def test_traces_that_hold_what_was_asked_prove_their_labels(found):
     assert [(one.proof, one.doubts) for one in found] == [("proven", ()), ("proven", ())]
-    assert list(evidence.labels(found)["graphs"]) == ["off", "on"]
+    assert list(evidence_tables.labels(found)["graphs"]) == ["off", "on"]
 
 
 def test_the_rank_table_has_a_row_for_each_trace_and_rank(found):
-    table = evidence.rank_table(found)
+    table = evidence_tables.rank_table(found)
     assert list(table["rank"]) == [0, 1, 0, 1]
     # Seven kernels of 5 us each after gaps of 10 us, the first after 20: 35 us busy of 115.
     assert list(table["iter_median_ms"]) == [0.115, 0.115, 0.0574, 0.0574]
@@ -48,7 +48,7 @@ def test_the_rank_table_has_a_row_for_each_trace_and_rank(found):
 
 
 def test_curves_are_short_and_run_over_all_gaps(found):
-    curves = evidence.curve_table(found)
+    curves = evidence_tables.curve_table(found)
     assert curves.groupby(["case", "rank"]).size().max() <= 500
     off = curves[(curves["graphs"] == "off") & (curves["rank"] == 0)]
     assert (off["gap_us"].min(), off["gap_us"].median(), off["gap_us"].max()) == (10, 10, 20)
@@ -57,14 +57,14 @@ def test_curves_are_short_and_run_over_all_gaps(found):
 def test_overhead_compares_the_trace_with_untraced_windows_of_its_configuration(found):
     about = {key: value for key, value in found[0].about if key not in ("tracing", "case")}
     measured = pd.DataFrame([about | {"case": "r1", "tpot_ms": 0.1}])
-    table = evidence.tracing_overhead(found, headline.per_configuration(measured))
+    table = evidence_tables.tracing_overhead(found, headline.per_configuration(measured))
     assert table["overhead_ratio"].round(6).to_list()[0] == 1.15
     assert table["overhead_ratio"].isna().to_list() == [False, True]
 
 
 def test_without_untraced_windows_the_overhead_is_unknown(found):
-    assert evidence.tracing_overhead(found, NOTHING)["overhead_ratio"].isna().all()
-    assert evidence.tracing_overhead([], NOTHING).empty
+    assert evidence_tables.tracing_overhead(found, NOTHING)["overhead_ratio"].isna().all()
+    assert evidence_tables.tracing_overhead([], NOTHING).empty
 
 
 def test_a_trace_with_other_graphs_than_its_label_contradicts_it(tmp_path):
@@ -72,8 +72,8 @@ def test_a_trace_with_other_graphs_than_its_label_contradicts_it(tmp_path):
     one = evidence.examine(only_job(tmp_path))
     assert one.proof == "contradicted"
     assert "graphs are on by the label" in one.doubts[0]
-    assert evidence.curve_table([one]).empty
-    assert evidence.tracing_overhead([one], NOTHING).empty
+    assert evidence_tables.curve_table([one]).empty
+    assert evidence_tables.tracing_overhead([one], NOTHING).empty
 
 
 def test_a_trace_of_too_few_ranks_proves_nothing(tmp_path):
@@ -96,7 +96,7 @@ def test_a_trace_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
     one = evidence.examine(only_job(tmp_path))
     assert (one.proof, one.summary) == ("refused", None)
     assert "trace_b1.sqlite" in one.doubts[0]
-    assert len(evidence.rank_table([one])) == 1
+    assert len(evidence_tables.rank_table([one])) == 1
 
 
 def lose_calls(case):
@@ -114,10 +114,10 @@ def test_an_unfit_trace_proves_nothing_and_is_listed_with_what_to_record_instead
     assert one.proof == "unfit"
     assert one.doubts[0].startswith("launches joined: 3 of ")
     assert "--trace-fork-before-exec=true" in one.doubts[0]
-    assert evidence.path_table([one]).empty
-    assert evidence.curve_table([one]).empty
-    assert evidence.tracing_overhead([one], NOTHING).empty
-    listed = evidence.fitness_table([one])
+    assert evidence_tables.path_table([one]).empty
+    assert evidence_tables.curve_table([one]).empty
+    assert evidence_tables.tracing_overhead([one], NOTHING).empty
+    listed = evidence_tables.fitness_table([one])
     assert listed[["check", "gates"]].to_numpy().tolist() == [["launches joined", True]]
 
 
@@ -140,8 +140,8 @@ def test_graphs_recorded_whole_prove_the_label_where_that_was_asked_for_but_no_c
     whole.write(case / "trace_b1.sqlite")
     one = evidence.examine(only_job(tmp_path))
     assert one.proof == proof
-    assert evidence.path_table([one]).empty
-    assert evidence.fitness_table([one])["check"].to_list() == ["graph nodes"]
+    assert evidence_tables.path_table([one]).empty
+    assert evidence_tables.fitness_table([one])["check"].to_list() == ["graph nodes"]
 
 
 @pytest.mark.parametrize(("label", "proof"), [("off", "contradicted"), ("on", "unfit")])
@@ -156,13 +156,13 @@ def test_graphs_whose_calls_alone_were_recorded_prove_no_label_though_recording_
     assert one.proof == proof
     assert "graph nodes: the calls alone" in one.doubts[-1]
     assert one.curves.empty
-    assert evidence.path_table([one]).empty
-    assert evidence.rank_table([one])[["busy_ms", "idle_ratio", "gap_p50_us"]].isna().all(axis=None)
-    assert evidence.rank_table([one])["graph_launches"].to_list() == [1]
+    assert evidence_tables.path_table([one]).empty
+    assert evidence_tables.rank_table([one])[["busy_ms", "idle_ratio", "gap_p50_us"]].isna().all(axis=None)
+    assert evidence_tables.rank_table([one])["graph_launches"].to_list() == [1]
 
 
 def test_a_pair_is_set_side_by_side_by_group(found):
-    table = evidence.difference_table(found)
+    table = evidence_tables.difference_table(found)
     assert table["group"].to_list() == ["attention", "collective", "other"]
     assert table[["off_us", "on_us"]].to_numpy().tolist() == [[5, 5], [5, 5], [25, 25]]
     assert set(table["work_saved_us"]) == {0}
@@ -170,11 +170,11 @@ def test_a_pair_is_set_side_by_side_by_group(found):
 
 
 def test_a_half_pair_and_one_with_an_unfit_trace_are_not_compared(tmp_path, found):
-    assert evidence.difference_table(found[:1]).empty
+    assert evidence_tables.difference_table(found[:1]).empty
     case = write_case(tmp_path, graphs="on", tp=2, traced_graphs="on")
     lose_calls(case)
     unfit = evidence.examine(only_job(tmp_path))
-    assert evidence.difference_table([found[0], unfit]).empty
+    assert evidence_tables.difference_table([found[0], unfit]).empty
 
 
 @pytest.mark.parametrize("processors", [1, 2])
