@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -100,26 +100,27 @@ def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool)
 
 
 def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
-    """What a page needs to show these pairs, the first at once; those that would make it too large are only named.
+    """What a page needs to show these pairs, the first at once; from the first that has no room on they are only named.
 
     room_bytes: what all of it may take, library and scripts too; None where there is nothing else in the page.
     """
     kept: list[dict[str, Any]] = []
-    left_out: list[dict[str, str]] = []
+    left_out: Sequence[Pair] = ()
     room = (
         MOST_BYTES if room_bytes is None else min(MOST_BYTES, room_bytes - len(timeline_figure.library()) - _OWN_BYTES)
     )
-    for pair, data in zip(pairs, _each(pairs), strict=True):
+    for place, (pair, data) in enumerate(zip(pairs, _each(pairs), strict=False)):
         if data is None:
             continue
-        if len(data) > room:
-            left_out.append(both(pair.label))
-            continue
         room -= len(data)
+        if room < 0:
+            # What is not read takes no time either: of a study of many traces most have no room.
+            left_out = pairs[place:]
+            break
         kept.append({"label": both(pair.label), "mark": both(pair.mark), "data": data})
     if not kept:
         return None
-    content = {"pairs": kept, "left_out": left_out, "words": _WORDS}
+    content = {"pairs": kept, "left_out": [both(pair.label) for pair in left_out], "words": _WORDS}
     messages = json.loads(_own("timeline.messages.json"))
     html = _template().render(
         messages=_json(messages), document=_json(timeline_figure.document()), pairs=_json(content)
@@ -127,19 +128,23 @@ def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
     return Block(html=Markup(html), scripts=(timeline_figure.library(), _script()), styles=(_own("timeline.css"),))
 
 
-def _each(pairs: Sequence[Pair]) -> list[str | None]:
-    """Every pair's data, in parallel where there are several pairs and processors; None of one that cannot be read."""
-    traces = [pair.off for pair in pairs], [pair.on for pair in pairs]
+def _each(pairs: Sequence[Pair]) -> Iterator[str | None]:
+    """Every pair's data in order, a few at a time in parallel where there are several; None of one it cannot read."""
     processes_count = min(len(pairs), os.cpu_count() or 1)
+    given = 0
     if processes_count > 1:
         try:
             # Interrupts are left to this process, as in evidence.py.
             ignore = (signal.SIGINT, signal.SIG_IGN)
             with ProcessPoolExecutor(processes_count, get_context("spawn"), signal.signal, ignore) as pool:
-                return list(pool.map(timeline_data.pair, *traces))
+                for first in range(0, len(pairs), processes_count):
+                    some = pairs[first : first + processes_count]
+                    for data in pool.map(timeline_data.pair, [pair.off for pair in some], [pair.on for pair in some]):
+                        given += 1
+                        yield data
         except BrokenProcessPool:
             pass  # A worker was killed, most likely for its memory: one pair at a time needs less of it.
-    return list(map(timeline_data.pair, *traces))
+    yield from (timeline_data.pair(pair.off, pair.on) for pair in pairs[given:])
 
 
 def _script() -> str:

@@ -130,3 +130,15 @@ def test_every_message_asked_for_by_name_is_there_and_none_is_idle() -> None:
     assert {
         name for name in messages if name not in asked and not made.match(name) and f'"{name}"' not in text
     } == set()
+
+
+def test_what_comes_after_the_first_without_room_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline.os, "cpu_count", lambda: 1)
+    read: list[Path] = []
+    original = timeline.timeline_data.pair
+    monkeypatch.setattr(timeline.timeline_data, "pair", lambda off, on: read.append(off) or original(off, on))
+    monkeypatch.setattr(timeline, "MOST_BYTES", len(original(pair.off, pair.on)))
+    block = timeline.page([pair, *(replace(pair, label=name) for name in ("second", "third", "fourth"))])
+    assert block is not None
+    assert [one["en"] for one in _data(block)["left_out"]] == ["second", "third", "fourth"]
+    assert len(read) == 2
