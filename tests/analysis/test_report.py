@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import sqlite3
 import xml.etree.ElementTree as ET
 from base64 import b64encode
@@ -46,9 +47,13 @@ def the_case(folder, pattern):
 def page_of(*folders, out):
     """The text of a page; how figures are rendered is tested with the first report alone, which takes its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "png", lambda figure: b"png")
-        patch.setattr(figures, "svg", lambda figure, name: b"<svg/>")
+        undrawn(patch)
         return report.build(list(folders), out).read_text()
+
+
+def undrawn(patch):
+    patch.setattr(figures, "png", lambda figure: b"png")
+    patch.setattr(figures, "svg", lambda figure, name: b"<svg/>")
 
 
 def without_chinese(text):
@@ -308,10 +313,12 @@ def test_the_terminal_text_has_mark_answers_and_table(shared):
     assert "2.00 [1.90, 2.10]" in lines[-1]
 
 
-def test_the_command_writes_beside_the_study_or_where_it_is_told(shared, tmp_path, capsys):
-    folder, page = shared
+def test_the_command_writes_beside_the_study_or_where_it_is_told(shared, tmp_path, capsys, monkeypatch):
+    undrawn(monkeypatch)
+    folder = tmp_path / "study"
+    shutil.copytree(shared[0], folder, ignore=shutil.ignore_patterns("report"))
     assert report.main([str(folder)]) == 0
-    assert capsys.readouterr().out == f"{page}\n"
+    assert capsys.readouterr().out == f"{folder / 'report' / 'report.html'}\n"
     assert report.main([str(folder), "--out", str(tmp_path / "elsewhere")]) == 0
     assert (tmp_path / "elsewhere" / "report.html").is_file()
 

@@ -179,3 +179,11 @@ def test_a_printed_page_is_dark_on_white_without_switches(shown: Callable[..., P
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("[data-theme-switch]").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('figure img')).filter") == "none"
+
+
+def test_the_report_of_a_recording_that_ships_is_whole_and_quiet(open_page: Opener, root: Path, tmp_path: Path) -> None:
+    file = report.build([root / "data" / "recordings" / "h200x1-2026-11-21"], tmp_path)
+    page = open_page(file, screen="phone", scheme="dark").page
+    page.wait_for_function(f"({RENDERED}).every(Boolean)")
+    assert "RECORDED" in page.inner_text(".banner")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
