@@ -347,7 +347,7 @@ def test_an_unfit_trace_gives_no_verdict_and_is_listed_with_its_remedy(tmp_path)
 
 def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
     text = shared[1].read_text()
-    table = re.search(r'<div class="table" id="differences">.*?</table>', text, re.DOTALL).group()
+    table = re.search(r'<div class="table" id="table-differences">.*?</table>', text, re.DOTALL).group()
     assert "attention (us)" in without_chinese(table)
     assert "<td>5 / 5</td>" in table
 
@@ -394,3 +394,11 @@ def test_the_timeline_takes_the_room_that_the_rest_of_the_page_leaves(shared, tm
 def test_the_timeline_stands_after_where_the_time_goes(shared):
     parts = re.findall(r'<section id="(\w+)">', shared[1].read_text())
     assert parts[:4] == ["verdict", "paths", "timeline", "iterations"]
+
+
+def test_no_two_elements_share_an_id_and_every_link_leads_to_one(shared):
+    tags = Page(shared[1].read_text()).tags
+    ids = [attrs["id"] for _, attrs in tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    links = {attrs["href"][1:] for tag, attrs in tags if tag == "a"}
+    assert len(links) > 8 and links <= set(ids)

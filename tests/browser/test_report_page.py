@@ -163,7 +163,7 @@ def test_tables_and_contents_are_reached_by_keyboard_and_links_lead_somewhere(sh
 def test_cautions_are_on_the_screen_on_both_sizes(shown: Callable[..., Page]) -> None:
     for screen, shape in (("desktop", "td.caution"), ("phone", "tr.caution div")):
         page = shown(screen=screen)
-        box = page.locator(f"#headline {shape}").first.bounding_box()
+        box = page.locator(f"#table-headline {shape}").first.bounding_box()
         assert box is not None
         assert box["x"] + box["width"] <= page.viewport_size["width"]
 
