@@ -61,7 +61,8 @@ def transfer(found: Typical, place: Place, model: Model) -> dict[str, Any]:
     """
     if found.graphs:
         raise TraceError("a trace with graphs; expected one without, which holds launches too; give the other half")
-    sides = [on_gpu(found, place, side) for side in _sides(place)]
+    moved = {side: on_gpu(found, place, side) for side in dict.fromkeys(_sides(place))}
+    sides = [moved[side] for side in _sides(place)]
     error = model.off_error if place.source == place.target else float(np.log(HOST_RATIO))
     host = within(sides[1].host_us / 1e3 * model.host_ratio, error)
     graphed = _interval(sides, model, lambda one: predict.on_us(one, model.host_ratio, model.gap_us))
@@ -89,14 +90,17 @@ def on_gpu(found: Typical, place: Place, side: _Side) -> Typical:
     slower = place.source.bandwidth_gb_s / place.target.bandwidth_gb_s
     # Each weight is read once, 2 bytes, and takes 2 operations for each sequence.
     bytes_per_us = EFFICIENCY * place.source.bandwidth_gb_s * 1e3
-    computing = place.batch * bytes_per_us / (COMPUTE_EFFICIENCY * place.target.tensor_tflops * 1e6)
+    recorded, computing = (
+        place.batch * bytes_per_us / (COMPUTE_EFFICIENCY * gpu.tensor_tflops * 1e6)
+        for gpu in (place.source, place.target)
+    )
     before, after = place.models or (None, None)
     weights = after.streamed / before.streamed if before and after else 1.0
     layers = after.layers / before.layers if before and after else 1.0
 
     def moved(strand: Strand) -> Strand:
         streaming_us = np.where(strand.product, np.maximum(strand.own_us - PRODUCT_US, 0), 0)
-        products_us = streaming_us * weights * max(slower * side.products, computing)
+        products_us = streaming_us * weights * max(slower * side.products, computing) / max(1.0, recorded)
         others_us = (strand.own_us - streaming_us) * np.where(strand.meets, side.collectives, side.others) * layers
         return replace(
             strand, own_us=products_us + others_us, gap_us=strand.gap_us * layers,
@@ -109,12 +113,11 @@ def on_gpu(found: Typical, place: Place, side: _Side) -> Typical:
 def breakeven_us(found: Typical) -> float:
     """The host time for each launch above which launching makes the iteration longer, by more than a hundredth."""
     alone_us = replay.iteration_us(replay.with_launches(found, 0))
-    low, high = 0.0, 1.25 * alone_us / max(found.launches, 1)
-    for _ in range(8):
-        middle = (low + high) / 2
-        longer = replay.iteration_us(replay.with_launches(found, middle)) > 1.01 * alone_us
-        low, high = (low, middle) if longer else (middle, high)
-    return (low + high) / 2
+    launches = max(found.launches, 1)
+    much_us = 1.25 * alone_us / launches
+    # There launching leads and the iteration grows by all launches alike, down to where it no longer leads.
+    beyond_us = replay.iteration_us(replay.with_launches(found, much_us)) - 1.01 * alone_us
+    return much_us - beyond_us / launches
 
 
 def _sides(place: Place) -> tuple[_Side, _Side, _Side]:
@@ -133,5 +136,6 @@ def _sides(place: Place) -> tuple[_Side, _Side, _Side]:
 
 def _interval(sides: list[Typical], model: Model, play_us: Callable[[Typical], float]) -> Estimate:
     """What a replay gives on the three sides, in ms, with the error of predictions beyond."""
-    low, value, high = (within(play_us(side) / 1e3, model.on_error) for side in sides)
+    played = {id(side): play_us(side) for side in {id(side): side for side in sides}.values()}
+    low, value, high = (within(played[id(side)] / 1e3, model.on_error) for side in sides)
     return Estimate(value=value.value, low=min(low.low, value.low), high=max(high.high, value.high))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis import hardware, transfer
+from analysis import hardware, replay, transfer
 from analysis.errors import TraceError
 from analysis.replay import PRODUCT_US
 from analysis.transfer import Place
@@ -48,6 +48,28 @@ def test_collectives_take_longer_without_nvlink() -> None:
         transfer.transfer(made(ranks=2), Place(source=H200, target=gpu), MODEL)["graphs_on_ms"] for gpu in (H200, pcie)
     ]
     assert found[1]["value"] - found[0]["value"] == pytest.approx(10 * 3 * 6 / 1e3)
+
+
+def test_a_large_batch_that_was_recorded_there_stays_as_it_was_on_the_same_gpu() -> None:
+    found = transfer.transfer(made(), Place(source=H200, target=H200, batch=512), MODEL)
+    assert found == transfer.transfer(made(), Place(source=H200, target=H200), MODEL) | {"batch": 512}
+
+
+def test_a_large_batch_takes_longer_by_what_the_other_gpu_computes_slower() -> None:
+    """Products that compute for 10 us, with a third of the operations a second elsewhere."""
+    slow = replace(H200, key="slow", tensor_tflops=H200.tensor_tflops / 3)
+    here, there = (
+        transfer.transfer(made(), Place(source=H200, target=gpu, batch=2048), MODEL)["graphs_on_ms"]["value"]
+        for gpu in (H200, slow)
+    )
+    assert there - here == pytest.approx(10 * 10 * 2 / 1e3)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_at_the_break_even_launching_makes_the_iteration_longer_by_a_hundredth(ranks: int) -> None:
+    launch_us = transfer.breakeven_us(made(ranks=ranks))
+    alone, launched = (replay.iteration_us(replay.with_launches(made(ranks=ranks), us)) for us in (0, launch_us))
+    assert launched == pytest.approx(1.01 * alone, rel=1e-6)
 
 
 def test_large_batches_are_bound_by_products_not_by_memory() -> None:
