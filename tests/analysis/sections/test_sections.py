@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,9 @@ def test_what_graphs_cost_is_told_beyond_half_a_thousandth(tmp_path: Path) -> No
 def test_serving_is_drawn_by_rate_and_tabulated(tmp_path: Path) -> None:
     for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
         made.serving(tmp_path, graphs, gap_us)
-    section = one(serving.build(gathered(tmp_path)))
+    found = gathered(tmp_path)
+    assert verdict.gains(found)[["at", "gain_ratio"]].round(6).to_numpy().tolist() == [["4 requests/s", 2.0]]
+    section = one(serving.build(found))
     assert [graphic.name for graphic in section.graphics] == ["load_llama3-8b"]
     assert column(table(section, "serving"), "TPOT p50 (ms)") == ["10 / 5"]
     assert column(table(section, "serving"), "TTFT p50 (ms)") == ["20 / 20"]
@@ -298,3 +301,16 @@ def test_a_figure_that_shows_one_of_two_sources_names_that_one_alone(tmp_path: P
     assert not any("(second)" in text.get_text() for text in graphic.figure.texts)
     assert set(graphic.table.data["study"]) == {"first"}
     assert set(table(paths.build(both), "paths").data["study"]) == {"first", "second"}
+
+
+def test_a_gpu_that_spins_for_another_is_shown_as_waiting_not_as_working(tmp_path: Path) -> None:
+    case = write_case(tmp_path, graphs="off", tp=2, traced_graphs="off")
+    with sqlite3.connect(case / "trace_b1.sqlite") as db:
+        # The first GPU begins its all-reduce 8 us early, and ends it with the other.
+        early = "demangledName = (SELECT id FROM StringIds WHERE value = 'all_reduce') AND deviceId = 0"
+        db.execute(f"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = start - 8000 WHERE {early}")
+    db.close()
+    found = table(ranks.build(gathered(tmp_path)), "traces")
+    assert column(found, "waiting (ms)") == ["0.00800", "0"]
+    assert column(found, "useful (ms)") == ["0.0350", "0.0350"]
+    assert column(found, "last to arrive (%)") == ["0", "100"]
