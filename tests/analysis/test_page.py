@@ -50,3 +50,13 @@ def test_style_elements_are_allowed_where_a_section_needs_them_alone(needed: boo
 
 def test_a_markdown_cell_ends_neither_its_cell_nor_its_line() -> None:
     assert page.markdown_cell("a | b\n*c* <i>") == "a \\| b \\*c\\* &lt;i&gt;"
+
+
+def test_every_line_of_a_markdown_table_has_as_many_cells() -> None:
+    table = Table(
+        name="t", caption="c", columns=("a", "b"), rows=(("1", "x | y"), ("2", "z")), cautions=("few", ""),
+        void=("", "wrong"),
+    )  # fmt: skip
+    lines = [line for line in page.markdown(shown(section(blocks=(table,)))).splitlines() if line.startswith("|")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [4] * 4
+    assert lines[2].endswith("| few |") and lines[3].endswith("z **Excluded: wrong** | - |")
