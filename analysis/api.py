@@ -68,20 +68,17 @@ def called(values: dict[str, Ints], strings: Mapping[int, str]) -> Called:
     plausible.expect_names(name_ids, strings)
     functions = [name(strings[int(number)]) for number in name_ids]
     asks = np.isin(functions, list(QUERIES))
+    counts = np.bincount(thread[~asks[values["function"]]], minlength=len(thread_ids))
     order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
     del thread
-    # Thread by thread: what one takes fits into the processor's cache.
-    kept = side_by_side(lambda at: _of_thread(values, asks, order[bounds[at] : bounds[at + 1]]), range(len(thread_ids)))
-    counts = np.array([len(found["start_ns"]) for found in kept], np.int64)
-    together = _together(kept or [_of_thread(values, asks, order)])
-    values.clear()
-    function = together.pop("function")
+    kept = _kept(values, asks, order, bounds, counts)
+    function = kept.pop("function")
     names = sorted(set(functions) - QUERIES)
     columns = {
         "thread": np.repeat(thread_ids, counts),
         "kind": _categories([_kind(each) for each in functions], tables.CALL_KINDS, function),
         "name": _categories(functions, names, function),
-        **together,
+        **kept,
     }
     return Called(columns, thread_ids & ~np.int64(0xFFFFFF), counts)
 
@@ -110,6 +107,28 @@ def _numbered(values: Ints) -> tuple[Any, Ints]:
     return number[code], distinct[order]
 
 
+def _kept(values: dict[str, Ints], asks: Mask, order: Ints, bounds: Ints, counts: Ints) -> dict[str, Any]:
+    """What is known of the calls of functions that do not only ask, so many of each thread, in the order of all."""
+    rows, until = int(counts.sum()), np.cumsum(counts)
+    kinds = {
+        "start_ns": np.int64,
+        "end_ns": np.int64,
+        "asking_ns": np.int64,
+        "correlation": values["correlationId"].dtype,
+    }
+    kinds |= {"function": values["function"].dtype, "outermost": np.bool_}
+    columns = {name: np.empty(rows, kind) for name, kind in kinds.items()}
+
+    def keep(thread: int) -> None:
+        # Thread by thread: what one takes fits into the processor's cache.
+        found = _of_thread(values, asks, order[bounds[thread] : bounds[thread + 1]])
+        for name, column in found.items():
+            columns[name][until[thread] - counts[thread] : until[thread]] = column
+
+    side_by_side(keep, range(len(counts)))
+    return columns
+
+
 def _of_thread(values: dict[str, Ints], asks: Mask, rows: Ints) -> dict[str, Any]:
     """What is known of those of a thread's calls that do not only ask; `rows` are all of them in order."""
     start_ns, end_ns, function = (values[name][rows] for name in ("start", "end", "function"))
@@ -124,13 +143,6 @@ def _of_thread(values: dict[str, Ints], asks: Mask, rows: Ints) -> dict[str, Any
         "function": function[at],
         "outermost": outermost[at],
     }
-
-
-def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The columns of all threads, one below the other, taken from theirs."""
-    names = list(found[0])
-    columns = side_by_side(lambda name: np.concatenate([each.pop(name) for each in found]), names)
-    return dict(zip(names, columns, strict=True))
 
 
 def _outermost(start_ns: Ints, end_ns: Ints) -> Mask:
