@@ -15,8 +15,9 @@ COLUMNS = (
     "study", "made_by", "engine", "model", "at", "tp", "compile", "settings", "split", "gain_ratio",
     "gain_low_ratio", "gain_high_ratio",
 )  # fmt: skip
-_MARKERS = "os^Dv<>p"
+_MARKERS = "os^Dv<>pP*Xh"
 _TICKS = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
+_ROW_LEAST, _MARK_STEP = 0.28, 0.12
 _ABOUT = ["engine", "compile", "settings", "model", "split", "tp", "study", "made_by"]
 
 
@@ -29,26 +30,28 @@ def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     found = pairs.dropna(subset=["gain_ratio"])
     rows = found[_ABOUT].drop_duplicates().reset_index(drop=True)
     loads = list(dict.fromkeys(found["at"]))
-    figure = Figure(figsize=(6.2, 1.55 + max(0.34, 0.11 * len(loads)) * max(len(rows), 2)))
+    of_row = [found[(found[_ABOUT] == pd.Series(row)).all(axis=1)] for row in rows.to_dict("records")]
+    # A row is as high as its marks need, in inches.
+    heights = np.array([max(_ROW_LEAST, _MARK_STEP * (len(mine) + 1)) for mine in of_row])
+    places = np.cumsum(heights) - heights / 2
+    figure = Figure(figsize=(7.4, 1.55 + max(float(heights.sum()), 2 * _ROW_LEAST)))
     panel = figure.subplots()
-    for place, row in enumerate(rows.to_dict("records")):
-        mine = found[(found[_ABOUT] == pd.Series(row)).all(axis=1)]
-        _draw_row(panel, mine, place, loads)
+    for place, mine in zip(places, of_row, strict=True):
+        _draw_row(panel, mine, float(place), loads)
     panel.axvline(1, color="#444444", linewidth=0.9)
-    panel.set_yticks(range(len(rows)), _names(rows))
-    panel.set_ylim(len(rows) - 0.4, -0.6)
+    panel.set_yticks(places, _names(rows))
+    panel.set_ylim(max(float(heights.sum()), 2 * _ROW_LEAST), 0)
     _gain_axis(panel, found)
     panel.set_title("right of 1: decoding is faster with graphs", fontsize=8.5, color="#444444")
-    legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=6)
+    legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=5)
     settle(figure, mark=mark, title=title, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
     return figure
 
 
-def _draw_row(panel: Axes, mine: pd.DataFrame, place: int, loads: list[str]) -> None:
-    step = 0.56 / max(len(loads), 2)
-    for row in mine.to_dict("records"):
+def _draw_row(panel: Axes, mine: pd.DataFrame, place: float, loads: list[str]) -> None:
+    for number, row in enumerate(sorted(mine.to_dict("records"), key=lambda row: loads.index(row["at"]))):
         index = loads.index(row["at"])
-        at = place + (index - (len(loads) - 1) / 2) * step
+        at = place + (number - (len(mine) - 1) / 2) * _MARK_STEP
         low, high = (row[f"gain_{end}_ratio"] for end in ("low", "high"))
         color = STYLES["on"]["color"]
         if not np.isnan(low):

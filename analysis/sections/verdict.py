@@ -12,10 +12,13 @@ from analysis.language import say
 from analysis.plots import gain
 from analysis.sections import columns
 
+# So many comparisons are seen at a glance.
+_FEW = 4
+
 
 def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
-    found = [*headline.answers(gathered.pairs), *served.answers(gathered.served)]
+    found = [*_overall(gathered.pairs), *headline.answers(gathered.pairs), *served.answers(gathered.served)]
     leads = found or [say("No answer: nothing was measured with tracing off.")]
     told, drawn = table(gathered), gains(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
@@ -26,6 +29,27 @@ def build(gathered: Gathered) -> Section:
         blocks=(*figures, *([told] if told.rows else [])),
         notes=tuple(_notes(gathered)),
     )
+
+
+def _overall(pairs: pd.DataFrame) -> list[str]:
+    """All comparisons of decode steps in one sentence, where there are several."""
+    told = pairs[(pairs["contradiction"] == "") & (pairs["gain_ratio"] > 0)]
+    if len(told) <= _FEW:
+        return []
+    faster, slower = told[told["gain_low_ratio"] > 1], told[told["gain_high_ratio"] < 1]
+    most = faster["gain_ratio"]
+    return [
+        say(
+            "In {faster} of {all} comparisons decoding is faster with CUDA graphs ({least} to {most} times), in "
+            "{slower} slower; in {same} nothing beyond noise tells them apart.",
+            faster=len(faster),
+            all=len(told),
+            least=shown.three(most.min()) if len(most) else shown.NONE,
+            most=shown.three(most.max()) if len(most) else shown.NONE,
+            slower=len(slower),
+            same=len(told) - len(faster) - len(slower),
+        )
+    ]
 
 
 def table(gathered: Gathered) -> Table:

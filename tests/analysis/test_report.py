@@ -142,6 +142,17 @@ def test_the_embedded_figures_are_whole_and_described(shared):
         assert ET.fromstring(unquote(image["src"].partition(",")[2])).tag.endswith("svg")
 
 
+def test_the_banners_of_several_studies_are_folded_under_their_names(tmp_path):
+    folders = []
+    for name in ("a", "b"):
+        write_case(tmp_path / name, tpot_ms=[4.0])
+        folders.append(write_study(tmp_path / name, **({"recording": {"host": "there"}} if name == "b" else {})))
+    text = report.build(folders, tmp_path / "report").read_text()
+    (folded,) = re.findall(r'<details class="banner"><summary>(.*?)</summary>(.*?)</details>', text, re.DOTALL)
+    assert re.sub("<[^>]*>", "", folded[0]).split() == ["MEASURED", "HERE", "a", "RECORDED", "b"]
+    assert folded[1].count('class="banner"') == 2
+
+
 def test_recorded_is_said_in_the_banner_every_table_and_every_figure(shared):
     folder, page = shared
     text = page.read_text()

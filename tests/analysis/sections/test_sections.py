@@ -200,6 +200,18 @@ def test_of_many_batches_only_the_ends_are_drawn_by_tp(tmp_path: Path) -> None:
     assert drawn == ["iteration_time_llama3-8b_b1", "iteration_time_llama3-8b_b32", "batches_llama3-8b"]
 
 
+def test_many_comparisons_are_first_told_all_in_one(tmp_path: Path) -> None:
+    """Graphs double the speed at three batches, change nothing at one and halve it at one."""
+    for graphs, times in (("off", {1: 8.0, 2: 9.0, 4: 8.0, 8: 5.0, 16: 4.0}), ("on", {1: 4, 2: 3, 4: 4, 8: 5, 16: 8})):
+        made.measured(tmp_path, graphs, {batch: float(ms) for batch, ms in times.items()}, resolved={"graphs": graphs})
+    first, *others = one(verdict.build(gathered(tmp_path))).leads
+    assert first == (
+        "In 3 of 5 comparisons decoding is faster with CUDA graphs (2.00 to 3.00 times), in 1 slower; in 1 nothing "
+        "beyond noise tells them apart."
+    )
+    assert len(others) == 1
+
+
 def test_four_corners_of_graphs_and_compile_are_a_section_of_their_own(tmp_path: Path) -> None:
     times_ms = {("off", "off"): 12.0, ("off", "on"): 15.0, ("on", "off"): 5.0, ("on", "on"): 4.0}
     for (graphs, compiled), time_ms in times_ms.items():
