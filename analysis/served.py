@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import serving
-from analysis.figures import engine_title, layout_title
+from analysis import serving, shown
+from analysis.figures import layout_title
+from analysis.language import Text, read, say
 from analysis.recordings import VARIANT, Study
 from analysis.stats import median_told, paired_ratio
 
@@ -72,33 +73,49 @@ def _halves(group: pd.DataFrame) -> dict[str, Any]:
     return {**row, **ratios, "caution": "; ".join(cautions)}
 
 
-def answers(table: pd.DataFrame) -> list[str]:
+def answers(table: pd.DataFrame) -> list[Text]:
     """A sentence for each load point that has both halves, rows of `beside`."""
     both = table[(table["off_starts_count"] > 0) & (table["on_starts_count"] > 0)]
     return [_answer(row) for row in both.to_dict("records")]
 
 
-def _answer(row: dict[Any, Any]) -> str:
-    where = engine_title(row["engine"], row["compile"], row["settings"])
-    load = f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:.0f} requests in flight"
-    told = f"{where}, {row['model']}, {layout_title(row['tp'], row['split'])} serving {load}, graphs off / on: "
-    told += f"{row['off_output_tok_s']:.0f} / {row['on_output_tok_s']:.0f} tokens/s"
-    for what, column in (("TTFT", "ttft_ms_p50"), ("TPOT", "tpot_ms_p50")):
-        told += f", {what} {row[f'off_{column}']:.3g} / {row[f'on_{column}']:.3g} ms"
-    return f"{told} (medians{'; ' + row['caution'] if row['caution'] else ''})."
+def _answer(row: dict[Any, Any]) -> Text:
+    return say(
+        "{engine}, {model}, {layout} serving {load}, graphs off / on: {tokens} tokens/s, TTFT {ttft} ms, "
+        "TPOT {tpot} ms (medians{caution}).",
+        engine=shown.engine(row),
+        model=row["model"],
+        layout=layout_title(row["tp"], row["split"]),
+        load=_load(row),
+        tokens=shown.either(row["off_output_tok_s"], row["on_output_tok_s"]),
+        ttft=shown.either(row["off_ttft_ms_p50"], row["on_ttft_ms_p50"]),
+        tpot=shown.either(row["off_tpot_ms_p50"], row["on_tpot_ms_p50"]),
+        caution=say("; {caution}", caution=read(row["caution"])) if row["caution"] else "",
+    )
 
 
-def caveats(study: Study, name: str) -> list[str]:
+def _load(row: dict[Any, Any]) -> Text:
+    if row["rate"] > 0:
+        return say("{rate:g} requests/s", rate=row["rate"])
+    return say("{count:.0f} requests in flight", count=row["concurrency"])
+
+
+def caveats(study: Study, name: str) -> list[Text]:
     """What speaks against starts: a client that was late itself, and others measured on the same host meanwhile."""
     found = []
     for case in study.served["case"]:
         told = [serving.client_caveat(load) for load in study.records[case].get("loads") or ()]
-        found += [f"{name}, {case}: {text}" for text in told if text]
+        found += [say("{study}, {case}: {caveat}", study=name, case=case, caveat=text) for text in told if text]
     beside = {case: study.records[case].get("beside_count") or 0 for case in study.served["case"]}
     if crowded := [case for case, count in beside.items() if count]:
-        most = max(beside.values())
         found.append(
-            f"{name}: {len(crowded)} of {len(beside)} served cases were under load while up to {most} other(s) were, "
-            "each on GPUs of its own of one host, whose processors and memory they share"
+            say(
+                "{study}: {crowded} of {served} served cases were under load while up to {most} other(s) were, "
+                "each on GPUs of its own of one host, whose processors and memory they share",
+                study=name,
+                crowded=len(crowded),
+                served=len(beside),
+                most=max(beside.values()),
+            )
         )
     return found

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import TraceError
+from analysis.language import Text, say
 
 COLUMNS = (
     "load", "rate", "concurrency", "request", "prompt_tokens", "output_tokens_asked", "output_tokens", "scheduled_s",
@@ -208,9 +209,14 @@ def _point_caveats(point: pd.Series[Any]) -> list[str]:
     return said
 
 
-def client_caveat(event: Mapping[str, Any]) -> str | None:
+def client_caveat(event: Mapping[str, Any]) -> Text | None:
     """What the `load` event of the driver says against the client itself, or None."""
     busy, lag_ms = event["client_cpu_ratio"], event["client_lag_p99_ms"]
     if busy <= BUSY_RATIO and lag_ms <= LAG_MS:
         return None
-    return f"load {event['load']}: the client took {busy:.0%} of a core and read up to {lag_ms:.1f} ms late (p99)."
+    return say(
+        "load {load}: the client took {busy:.0%} of a core and read up to {lag_ms:.1f} ms late (p99).",
+        load=event["load"],
+        busy=busy,
+        lag_ms=lag_ms,
+    )

@@ -64,7 +64,7 @@ def test_the_answer_names_what_was_asked_and_both_halves() -> None:
     (sentence,) = answers(beside(pd.concat([points("off", [8.2]), points("on", [4.11], output_tok_s=1234.4)])))
     assert sentence == (
         "vLLM, llama3-8b, TP1 serving 4 requests/s, graphs off / on: 10 / 1234 tokens/s, TTFT 10 / 10 ms, "
-        "TPOT 8.2 / 4.11 ms (medians)."
+        "TPOT 8.20 / 4.11 ms (medians)."
     )
 
 
