@@ -15,6 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.figures import bare, engine_title, one_source
 
 _WIDTH_LEAST = 5.6
+# Wider figures are shrunk until their letters cannot be read.
+_WIDTH_MOST = 12.0
+_ACROSS_MOST = 4
 _STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(1 + tenth / 10 for tenth in range(90)))
 
 
@@ -38,10 +41,10 @@ class Size:
 
 
 def sizes(frame: pd.DataFrame) -> list[Size]:
-    """What the rows of a frame are told apart by beside their engine, in order."""
+    """What the rows of a frame are told apart by beside their engine: the TPs of a batch, then those of the next."""
     if frame["batch"].nunique() < 2:
         return [Size(tp=tp, batch=None) for tp in sorted(frame["tp"].unique())]
-    found = frame[["tp", "batch"]].drop_duplicates().sort_values(["tp", "batch"])
+    found = frame[["tp", "batch"]].drop_duplicates().sort_values(["batch", "tp"])
     return [Size(tp=tp, batch=batch) for tp, batch in found.itertuples(index=False)]
 
 
@@ -69,20 +72,70 @@ class Cell:
 def grid(
     frame: pd.DataFrame, columns: Sequence[Size], *, width: float, height: float, **how: Any
 ) -> tuple[Figure, list[Cell]]:
-    """A figure with a panel for each engine (down) and size (across), of so many inches each, and its panels."""
-    engines = sorted(frame["engine"].unique(), reverse=True)
-    figure = Figure(figsize=(max(width * len(columns) + 0.9, _WIDTH_LEAST), height * len(engines) + 1.5))
-    panels = figure.subplots(len(engines), len(columns), squeeze=False, **how)
+    """A figure with a panel for each engine and size that there are rows of, so many inches each, and its panels.
+
+    An engine begins a row; sizes go on in a row below where there are more than fit across.
+    """
+    rows = [row for _, mine in _by_engine(frame) for row in _broken(mine, columns)]
+    across_count = max(map(len, rows))
+    wide = min(width, (_WIDTH_MOST - 0.9) / across_count)
+    figure = Figure(figsize=(max(wide * across_count + 0.9, _WIDTH_LEAST), height * len(rows) + 1.5))
+    panels = figure.subplots(len(rows), across_count, squeeze=False, **how)
     cells = []
-    for down, engine in enumerate(engines):
-        for across, size in enumerate(columns):
-            panel, mine = panels[down][across], size.of(frame[frame["engine"] == engine])
-            panel.set_title(f"{engine_title(engine)} {size.title}", fontsize=9)
-            bare(panel)
-            if mine.empty:
-                panel.text(0.5, 0.5, "no data", transform=panel.transAxes, ha="center", color="#666666", fontsize=9)
-            cells.append(Cell(panel=panel, rows=mine, bottom=down == len(engines) - 1, left=across == 0))
+    for down, row in enumerate(rows):
+        for across, (size, mine) in enumerate(row):
+            bottom = all(len(below) <= across for below in rows[down + 1 :])
+            cells.append(_cell(panels[down][across], size, mine, bottom=bottom, left=across == 0))
+        for spare in panels[down][len(row) :]:
+            spare.remove()
     return figure, cells
+
+
+def _by_engine(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(engine, frame[frame["engine"] == engine]) for engine in sorted(frame["engine"].unique(), reverse=True)]
+
+
+def _broken(frame: pd.DataFrame, columns: Sequence[Size]) -> list[list[tuple[Size, pd.DataFrame]]]:
+    """The sizes of one engine that have rows, in as many lines as they need."""
+    found = [(size, size.of(frame)) for size in _sizes_of(frame, columns)]
+    return [found[start : start + _ACROSS_MOST] for start in range(0, len(found), _ACROSS_MOST)]
+
+
+def _cell(panel: Axes, size: Size, rows: pd.DataFrame, *, bottom: bool, left: bool) -> Cell:
+    panel.set_title(f"{engine_title(rows['engine'].iloc[0])} {size.title}", fontsize=9)
+    bare(panel)
+    if bottom:
+        panel.tick_params(labelbottom=True)
+    return Cell(panel=panel, rows=rows, bottom=bottom, left=left)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Places:
+    """A panel of one engine: its rows, and the sizes that they have, each a place on its axis."""
+
+    panel: Axes
+    engine: str
+    rows: pd.DataFrame
+    columns: Sequence[Size]
+
+
+def by_size(frame: pd.DataFrame, *, height: float) -> tuple[Figure, list[Places]]:
+    """A figure with a panel for each engine, as wide as its sizes need, and its panels with their axes of sizes."""
+    found = [(engine, mine, _sizes_of(mine, sizes(frame))) for engine, mine in _by_engine(frame)]
+    shares = [max(len(columns), 2) for _, _, columns in found]
+    figure = Figure(figsize=(min(max(8.0, 1.2 + 0.75 * sum(shares)), _WIDTH_MOST), height))
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False, width_ratios=shares)[0]
+    places = []
+    for panel, (engine, mine, columns) in zip(panels, found, strict=True):
+        size_axis(panel, columns)
+        bare(panel)
+        places.append(Places(panel=panel, engine=engine, rows=mine, columns=columns))
+    return figure, places
+
+
+def _sizes_of(frame: pd.DataFrame, columns: Sequence[Size]) -> list[Size]:
+    """Those of the sizes that there are rows of."""
+    return [size for size in columns if len(size.of(frame))]
 
 
 def size_axis(panel: Axes, columns: Sequence[Size]) -> None:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from analysis.figures import (
     SWEEP,
-    bare,
     engine_title,
     graphs_handles,
     legend,
@@ -17,7 +16,7 @@ from analysis.figures import (
     source_labels,
     stack,
 )
-from analysis.grids import size_axis, sizes
+from analysis.grids import by_size
 
 # From dark to light and hatched, so that the parts keep apart in grey.
 PARTS = {
@@ -35,27 +34,21 @@ def draw(paths: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     paths: COLUMNS, a row a trace, times in ms. Returns a Figure.
     """
-    engines, columns = sorted(paths["engine"].unique(), reverse=True), sizes(paths)
-    figure = Figure(figsize=(max(8.0, 1.2 + 0.75 * len(columns) * len(engines)), 4.6))
-    panels = figure.subplots(1, len(engines), sharey=True, squeeze=False)[0]
-    for panel, engine in zip(panels, engines, strict=True):
+    figure, places = by_size(paths, height=4.6)
+    for place in places:
         others = []
-        for position, size in enumerate(columns):
-            source = _draw_size(panel, size.of(paths[paths["engine"] == engine]), position)
-            others += [f"{size.title}: {', '.join(source)}"] if source and source[1] != SWEEP else []
-        panel.set_title("\n".join([engine_title(engine), *others]), fontsize=10 if not others else 8)
-        size_axis(panel, columns)
-        bare(panel)
-    panels[0].set_ylabel("critical path of a traced iteration (ms)")
+        for position, size in enumerate(place.columns):
+            source = _draw_size(place.panel, size.of(place.rows), position)
+            others += [f"{size.title}: {', '.join(source)}"] if source[1] != SWEEP else []
+        place.panel.set_title("\n".join([engine_title(place.engine), *others]), fontsize=10 if not others else 8)
+    places[0].panel.set_ylabel("critical path of a traced iteration (ms)")
     legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)])
     settle(figure, mark=mark, title=title, left=0.72, lines=3, wspace=0.06, below=0.14)
     return figure
 
 
-def _draw_size(panel: Axes, paths: pd.DataFrame, position: int) -> tuple[str, str] | None:
+def _draw_size(panel: Axes, paths: pd.DataFrame, position: int) -> tuple[str, str]:
     """Both bars of a size: from one source, so that off and on were made alike. Returns the source."""
-    if paths.empty:
-        return None
     for graphs, shift in (("off", -0.2), ("on", 0.2)):
         medians = paths.loc[paths["graphs"] == graphs, list(PARTS)].median()
         stack(panel, position + shift, {part: float(medians[part]) for part in PARTS}, PARTS, graphs=graphs)

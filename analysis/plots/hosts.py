@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, part_handles, settle
+from analysis.figures import STYLES, engine_title, graphs_handles, legend, part_handles, settle
 from analysis.figures import stack as bar
-from analysis.grids import size_axis, sizes
+from analysis.grids import by_size
 
 PARTS = {
     "host_framework_us": ("Python and the engine", "#1b3a57", ""),
@@ -24,16 +24,12 @@ def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     ranks: COLUMNS, medians in us an iteration, traced. Returns a matplotlib Figure.
     """
-    engines, columns = sorted(ranks["engine"].unique(), reverse=True), sizes(ranks)
-    figure = Figure(figsize=(max(8.0, 1.2 + 0.75 * len(columns) * len(engines)), 4.2))
-    panels = figure.subplots(1, len(engines), sharey=True, squeeze=False)[0]
-    for panel, engine in zip(panels, engines, strict=True):
-        for position, size in enumerate(columns):
-            _draw_size(panel, size.of(ranks[ranks["engine"] == engine]), position)
-        panel.set_title(engine_title(engine), fontsize=10)
-        size_axis(panel, columns)
-        bare(panel)
-    panels[0].set_ylabel("host, traced iteration (ms)")
+    figure, places = by_size(ranks, height=4.2)
+    for place in places:
+        for position, size in enumerate(place.columns):
+            _draw_size(place.panel, size.of(place.rows), position)
+        place.panel.set_title(engine_title(place.engine), fontsize=10)
+    places[0].panel.set_ylabel("host, traced iteration (ms)")
     legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
     settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06, below=0.14)
     return figure

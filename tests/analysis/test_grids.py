@@ -1,0 +1,51 @@
+"""Figures of many panels stay readable: no empty panels, no more across than a page has room for."""
+
+import pandas as pd
+import pytest
+
+from analysis.grids import by_size, grid, sizes
+
+
+def rows(engine: str, found: list[tuple[int, int]]) -> pd.DataFrame:
+    frame = pd.DataFrame(found, columns=["tp", "batch"])
+    return frame.assign(engine=engine, study="here", made_by="study.sweep")
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """One engine at batch 1, the other at batches that only TP1 was traced at, too."""
+    tps = [(tp, 1) for tp in (1, 2, 4, 8)]
+    return pd.concat([rows("sglang", [*tps, (1, 32), (1, 128), (1, 512)]), rows("vllm", tps)], ignore_index=True)
+
+
+def test_a_grid_has_four_panels_across_each_with_data_the_tps_of_a_batch_side_by_side(frame: pd.DataFrame) -> None:
+    figure, cells = grid(frame, sizes(frame), width=2.6, height=2.0, sharex=True)
+    places = [cell.panel.get_subplotspec() for cell in cells]
+    assert [place and (place.rowspan.start, place.colspan.start) for place in places] == [
+        *((0, across) for across in range(4)),
+        *((1, across) for across in range(4)),
+        *((2, across) for across in range(3)),
+    ]
+    assert len(figure.axes) == len(cells) == 11 and all(len(cell.rows) for cell in cells)
+    assert [cell.panel.get_title() for cell in cells[4:9]] == [
+        "SGLang TP1, batch 1", "SGLang TP2, batch 1", "SGLang TP4, batch 1", "SGLang TP8, batch 1",
+        "SGLang TP1, batch 32",
+    ]  # fmt: skip
+
+
+def test_the_lowest_panel_of_each_column_has_its_numbers(frame: pd.DataFrame) -> None:
+    _, cells = grid(frame, sizes(frame), width=2.6, height=2.0, sharex=True)
+    assert [cell.bottom for cell in cells] == [False] * 7 + [True] * 4
+    assert [cell.panel.xaxis.get_tick_params()["labelbottom"] for cell in cells] == [cell.bottom for cell in cells]
+
+
+def test_no_figure_is_wider_than_twelve_inches(frame: pd.DataFrame) -> None:
+    assert grid(frame, sizes(frame), width=9.0, height=2.0)[0].get_figwidth() == pytest.approx(12)
+    many = rows("vllm", [(1, batch) for batch in range(1, 40)])
+    assert by_size(many, height=4.0)[0].get_figwidth() == 12
+
+
+def test_an_axis_of_sizes_has_a_place_for_those_of_its_engine_alone(frame: pd.DataFrame) -> None:
+    figure, places = by_size(frame, height=4.0)
+    assert [len(place.columns) for place in places] == [4, 7]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1\nb1", "2\nb1", "4\nb1", "8\nb1"]
