@@ -33,6 +33,8 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
 SWEEP = "study.sweep"
 _MARK_CHARACTERS_PER_INCH = 19
 _COLOURS = 48
+# Hatches of it are seen on pale fills, where white ones are not.
+HATCH = "#555555"
 # Of an SVG what is not drawn: prolog, metadata, comments; space between elements; paths, and their long numbers.
 _NOT_DRAWN = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", re.DOTALL)
 _BETWEEN = re.compile(r">\s+<")
@@ -124,7 +126,10 @@ def graphs_handles(*, markers: bool = True) -> list[Line2D | Patch]:
 
 def part_handles(parts: Mapping[str, tuple[str, str, str]]) -> list[Line2D | Patch]:
     """What the parts of stacked bars are, for a legend: word, colour and hatch of each."""
-    return [Patch(facecolor=color, hatch=hatch, edgecolor="white", label=word) for word, color, hatch in parts.values()]
+    return [
+        Patch(facecolor=color, hatch=hatch, edgecolor=HATCH, linewidth=0.5, label=word)
+        for word, color, hatch in parts.values()
+    ]
 
 
 def stack(
@@ -137,7 +142,7 @@ def stack(
     total = 0.0
     for part, (_, color, hatch) in parts.items():
         size = 0.0 if pd.isna(values[part]) else float(values[part])
-        bar(at, size, width, **{begin: total}, color=color, hatch=hatch, edgecolor="white", linewidth=0.5)
+        bar(at, size, width, **{begin: total}, color=color, hatch=hatch, edgecolor=HATCH, linewidth=0)
         total += size
     style = STYLES[graphs]
     bar(at, total, width, fill=False, edgecolor=style["color"], linestyle=style["linestyle"])

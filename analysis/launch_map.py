@@ -14,6 +14,7 @@ _MARK = (
     "Bars: PREDICTED break-even and its interval; above it launching is the longer side and graphs pay. "
     "Lines: MEASURED host time for each launch, on the recorded hosts; dotted where study.sweep was not the maker."
 )
+_WHITE_SEEN_ON = ("#1b3a57", "#4f86b5")
 _COLORS = {"h200": "#1b3a57", "h100": "#4f86b5", "a800": "#9fc5de", "rtx4090": "#f6d2b8"}
 
 
@@ -22,12 +23,15 @@ def png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return figures.png(draw(rows))
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel an engine, a group a TP, a bar a GPU; rows of batch 1, of several studies the median counts as first."""
+def draw(rows: Sequence[Mapping[str, Any]], *, mark: str = "", title: str = "") -> Figure:
+    """A panel an engine, a group a TP, a bar a GPU; rows of batch 1, of several studies the median counts as first.
+
+    mark: where the rows come from, beside what bars and lines are.
+    """
     chosen = [row for row in rows if row["batch"] == 1 and row["compile"] == "engine"]
     engines = sorted({row["engine"] for row in chosen}, reverse=True)
     tps, gpus = (list(dict.fromkeys(sorted({row["tp"] for row in chosen}))), list(_COLORS))
-    figure = Figure(figsize=(8.0, 4.4))
+    figure = Figure(figsize=(8.0, 4.9))
     panels = figure.subplots(1, max(len(engines), 1), sharey=True, squeeze=False)[0]
     for panel, engine in zip(panels, engines, strict=False):
         for position, tp in enumerate(tps):
@@ -39,8 +43,8 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("host time for each launch (us)")
     _legend(figure, gpus)
-    figure.subplots_adjust(left=0.08, right=0.985, top=0.8, bottom=figures.bottom_margin(figure, _MARK), wspace=0.06)
-    figures.add_mark(figure, _MARK)
+    below = f"{_MARK}\n{mark}"
+    figures.settle(figure, mark=below, title=title, left=0.65, wspace=0.06)
     return figure
 
 
@@ -52,17 +56,20 @@ def _group(panel: Any, rows: Sequence[Mapping[str, Any]], position: int, gpus: S
             found = row["predicted_breakeven_us"]
             error = [[found["value"] - found["low"]], [found["high"] - found["value"]]]
             at = position + (number - (len(gpus) - 1) / 2) * width
-            panel.bar(at, found["value"], width * 0.9, color=_COLORS[gpu], yerr=error, ecolor="#777777", hatch="///",
-                      edgecolor="white")  # fmt: skip
+            panel.bar(at, found["value"], width * 0.9, yerr=error, ecolor="#777777", **_look(gpu))
     took = {(row["measured_launch_us"], row["made_by"]) for row in rows if row["measured_launch_us"] is not None}
     for took_us, made_by in took:
         style = "-" if made_by == SWEEP else ":"
         panel.hlines(took_us, position - 0.45, position + 0.45, color="#D55E00", linewidth=1.5, linestyle=style)
 
 
+def _look(gpu: str) -> dict[str, Any]:
+    color = _COLORS[gpu]
+    edge = "white" if color in _WHITE_SEEN_ON else figures.HATCH
+    return {"facecolor": color, "hatch": "///", "edgecolor": edge, "linewidth": 0.5}
+
+
 def _legend(figure: Figure, gpus: Sequence[str]) -> None:
-    handles: list[Any] = [
-        Patch(facecolor=_COLORS[gpu], hatch="///", edgecolor="white", label=f"{gpu}, PREDICTED") for gpu in gpus
-    ]
+    handles: list[Any] = [Patch(**_look(gpu), label=f"{gpu}, PREDICTED") for gpu in gpus]
     handles.append(Line2D([], [], color="#D55E00", label="host, MEASURED"))
-    figure.legend(handles=handles, loc="upper center", ncols=5, fontsize=8, frameon=False)
+    figures.legend(figure, handles, columns=5)

@@ -61,7 +61,7 @@ def _figure(gathered: Gathered, model: str, mapped: list[dict[str, Any]]) -> Gra
     table = foretold.breakeven_table(rows)
     return Graphic(
         name=columns.file_name(f"breakeven_{model}"),
-        figure=launch_map.draw(rows),
+        figure=launch_map.draw(rows, mark=gathered.mark_of(table), title=f"{model}: break-even, PREDICTED"),
         alt=say(
             "{model}: how long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long "
             "recorded hosts take for one, measured (lines). Where the line is above the bar, graphs pay.",

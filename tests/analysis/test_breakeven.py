@@ -76,10 +76,12 @@ def test_the_end_of_the_gain_lies_beyond_the_largest_batch_that_gains() -> None:
 
 
 def test_the_map_marks_what_is_predicted_and_what_is_measured() -> None:
-    figure = launch_map.draw(breakeven.rows([made(1)], predict.recorded()))
+    figure = launch_map.draw(breakeven.rows([made(1)], predict.recorded()), mark="RECORDED there", title="a model")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [*(f"{gpu}, PREDICTED" for gpu in ("h200", "h100", "a800", "rtx4090")), "host, MEASURED"]
     assert any("Bars: PREDICTED" in text.get_text() and "MEASURED" in text.get_text() for text in figure.texts)
+    assert any("RECORDED there" in text.get_text() for text in figure.texts)
+    assert "a model" in [text.get_text() for text in figure.texts]
     [panel] = figure.axes
     assert panel.get_ylabel() == "host time for each launch (us)"
     # A bar a GPU, and the line of the host.

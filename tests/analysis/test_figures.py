@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from analysis import figures
 from analysis.plots import critical_path, hosts, ranks
@@ -51,6 +52,25 @@ def test_dots_take_less_than_vectors_of_a_full_figure() -> None:
 def test_parts_that_touch_keep_apart_in_grey(module) -> None:  # type: ignore[no-untyped-def]
     looks = [(_grey(color), hatch) for _, color, hatch in module.PARTS.values()]
     assert all(abs(one - other) > 0.1 or mine != theirs for (one, mine), (other, theirs) in pairwise(looks))
+
+
+@pytest.mark.parametrize("module", [critical_path, hosts, ranks])
+def test_hatches_and_outlines_of_a_legend_stand_out_from_their_fill(module) -> None:  # type: ignore[no-untyped-def]
+    patches = [patch for patch in figures.part_handles(module.PARTS) if isinstance(patch, Patch)]
+    faces = {patch.get_label(): (_light(patch.get_facecolor()), _light(patch.get_edgecolor())) for patch in patches}
+    hatched = {word for word, _, hatch in module.PARTS.values() if hatch}
+    # Three to one is what WCAG asks of what is not text.
+    assert {word for word in hatched if _contrast(*faces[word]) < 3} == set()
+    assert {word for word, (face, edge) in faces.items() if max(_contrast(face, 1), _contrast(edge, 1)) < 3} == set()
+
+
+def _light(color: object) -> float:
+    channels = [(one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4) for one in to_rgb(color)]  # type: ignore[arg-type]
+    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), channels, strict=True))
+
+
+def _contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
 def _grey(color: str) -> float:
