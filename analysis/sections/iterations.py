@@ -46,11 +46,15 @@ def _several_batches(starts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ends(starts: pd.DataFrame) -> pd.DataFrame:
-    """Of several batches the smallest and the largest, where there are several TPs: what is between, batches shows."""
+    """Of several batches the smallest and the largest, where there are several TPs of them: batches shows the others.
+
+    A batch at one TP alone would be a figure of one place; a model that has only one batch is shown all the same.
+    """
     sizes = starts.groupby(["model", *VARIANT])
     batch, several = starts["batch"], sizes["batch"].transform("nunique") > 1
     end = (batch == sizes["batch"].transform("min")) | (batch == sizes["batch"].transform("max"))
-    return starts[~several | (end & (sizes["tp"].transform("nunique") > 1))]
+    tps_count = starts.groupby(["model", *VARIANT, "batch"])["tp"].transform("nunique")
+    return starts[~several | (end & (tps_count > 1))]
 
 
 def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
