@@ -184,8 +184,8 @@ def _source(study: str, made_by: str) -> str:
     if made_by == SWEEP:
         return say(" ({study})", study=study) if study else ""
     if not study:
-        return say(" (by {made_by})", made_by=made_by)
-    return say(" ({study}, by {made_by})", study=study, made_by=made_by)
+        return say(" (by {made_by})", made_by=shown.maker(made_by))
+    return say(" ({study}, by {made_by})", study=study, made_by=shown.maker(made_by))
 
 
 def _over(group: pd.DataFrame) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis import shown
 from analysis.figures import engine_title
-from analysis.language import Text
+from analysis.language import Text, join, say
 from analysis.recordings import Study
 
 
@@ -26,6 +27,11 @@ class Source:
     def word(self) -> str:
         """RECORDED, or MEASURED HERE for a live study."""
         return "RECORDED" if self.recorded else "MEASURED HERE"
+
+    @property
+    def told(self) -> Text:
+        """The facts in a line."""
+        return join(say(", "), [say("{what} {value}", what=what, value=value) for what, value in self.facts])
 
     @property
     def short_mark(self) -> str:
@@ -54,12 +60,12 @@ def source(study: Study, name: str) -> Source:
     hosts = [record["host"] for record in study.records.values()]
     facts = [
         ("GPU", _distinct(hosts, "gpu_name")),
-        ("driver", _distinct(hosts, "driver")),
+        (say("driver"), _distinct(hosts, "driver")),
         ("CUDA", _distinct(hosts, "cuda")),
         ("nsys", _distinct(hosts, "nsys")),
         ("torch", _distinct(hosts, "torch")),
         *_engine_versions(study),
-        ("made by", _distinct(list(study.records.values()), "made_by")),
+        (say("made by"), _makers(study)),
     ]
     started = sorted(str(record["started_utc"])[:10] for record in study.records.values() if record.get("started_utc"))
     recorded = study.recorded or {}
@@ -75,6 +81,11 @@ def source(study: Study, name: str) -> Source:
 
 def _distinct(records: Sequence[Any], key: str) -> str:
     return ", ".join(sorted({str(record[key]) for record in records if record.get(key)}))
+
+
+def _makers(study: Study) -> Text:
+    makers = sorted({str(record["made_by"]) for record in study.records.values() if record.get("made_by")})
+    return join(say(", "), map(shown.maker, makers))
 
 
 def _engine_versions(study: Study) -> list[tuple[str, str]]:

@@ -121,8 +121,8 @@ def _together(trace: Trace, meet: bool) -> Check:
         passed,
         "they meet in collectives" if passed else found,
         "collectives, in which all ranks meet",
-        "trace one tensor-parallel group alone; if these ranks are one, report the names of its collectives, which are "
-        "not known yet",
+        "trace one tensor-parallel group alone, or, if these ranks are one, report the names of its collectives, which "
+        "are not known yet",
     )
 
 

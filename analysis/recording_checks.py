@@ -77,17 +77,17 @@ def _replays(trace: Trace) -> Iterator[Check]:
     counts = launches.groupby(["rank", "graph"])["nodes"].agg(["min", "max", "size"])
     uneven = counts[counts["min"] != counts["max"]]
     empty = _empty_launches(trace, launches)
-    graphs = f"{counted(len(launches), 'launch')} of {counted(len(counts), 'graph')}"
-    found = f"{graphs}, {counts['min'].min()} to {counts['max'].max()} nodes each"
+    launched, graphs = counted(len(launches), "launch"), counted(len(counts), "graph")
+    found = [f"{launched} of {graphs}, {counts['min'].min()} to {counts['max'].max()} nodes each"]
     if len(uneven):
         first = uneven.iloc[0]
-        found += f"; {counted(len(uneven), 'graph')} ran {first['min']} nodes once and {first['max']} another time"
+        found.append(f"{counted(len(uneven), 'graph')} ran {first['min']} nodes once and {first['max']} another time")
     if empty:
-        found += f"; {counted(empty, 'launch')} ran no node that was recorded"
+        found.append(f"{counted(empty, 'launch')} ran no node that was recorded")
     yield checked(
         "graph launches",
         not len(uneven) and not empty,
-        found,
+        "; ".join(found),
         "as many nodes in every launch of a graph, and nodes in all of them",
         f"record a shorter window with {NODES}: nsys drops what its buffers cannot hold",
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import engine_title
-from analysis.language import join, read, say
+from analysis.language import Text, join, read, say, words
 
 NONE = "-"
 # The batch of a trace that was taken while serving.
@@ -58,12 +58,20 @@ def either(off: float, on: float) -> str:
 
 def plain(value: object) -> str:
     """Whatever a record holds, as text."""
+    if isinstance(value, Text):
+        return value
     return NONE if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def engine(row: Mapping[Any, Any]) -> str:
     """The engine, and what of torch.compile and of the settings sets the row apart."""
     return engine_title(row["engine"], row["compile"], row["settings"])
+
+
+def maker(name: object) -> str:
+    """The program that measured, by what records call it."""
+    known = {str(one): one for one in words("probe script", "probe script (nsys attached, not capturing)")}
+    return known.get(str(name), str(name))
 
 
 def batch(row: Mapping[Any, Any]) -> str:

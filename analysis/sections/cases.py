@@ -61,7 +61,10 @@ def _view(record: Record, source: str, doubts: list[str]) -> CaseView:
     asked, resolved = record["asked"], record.get("resolved") or {}
     keys = [*asked, *(key for key in resolved if key not in asked)]
     facts: list[tuple[str, object]] = [*record["host"].items()]
-    facts += [(say("started (UTC)"), record.get("started_utc")), (say("made by"), record.get("made_by"))]
+    facts += [
+        (say("started (UTC)"), record.get("started_utc")),
+        (say("made by"), shown.maker(record.get("made_by") or shown.NONE)),
+    ]
     phases_s = record.get("phases_s") or {}
     facts += [(say("phase: {phase} (s)", phase=phase), value) for phase, value in phases_s.items()]
     facts += [(say("environment: {name}", name=name), value) for name, value in (record.get("env") or {}).items()]

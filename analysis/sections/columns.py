@@ -58,7 +58,11 @@ def source(gathered: Gathered) -> list[tuple[str, Cell]]:
 
 def _source(row: Mapping[Any, Any]) -> str:
     made_by = row.get("made_by", SWEEP)
-    return str(row["study"]) if made_by == SWEEP else say("{study}, by {made_by}", study=row["study"], made_by=made_by)
+    return (
+        str(row["study"])
+        if made_by == SWEEP
+        else say("{study}, by {made_by}", study=row["study"], made_by=shown.maker(made_by))
+    )
 
 
 def figures_of(

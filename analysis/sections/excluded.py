@@ -17,7 +17,8 @@ COLUMNS = ("study", "what", "outcome", "reason")
 
 def build(gathered: Gathered) -> Section | None:
     """None where everything counts."""
-    rows = pd.DataFrame(list(_rows(gathered)), columns=list(COLUMNS))
+    # As objects: columns of strings would keep the English alone.
+    rows = pd.DataFrame(list(_rows(gathered)), columns=list(COLUMNS), dtype=object)
     if rows.empty:
         return None
     table = tabulate(

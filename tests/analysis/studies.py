@@ -73,17 +73,18 @@ def change_record(case: Path, changes: Mapping[str, Any]) -> None:
     _dump(case / "case.json", json.loads((case / "case.json").read_text()) | dict(changes))
 
 
-def write_trace(path: Path, *, graphs: str, tp: int = 1) -> None:
+def write_trace(path: Path, *, graphs: str, tp: int = 1, slow_every: int = STEPS) -> None:
     """An nsys export of STEPS decode steps: a graph or its kernels one by one, the sampler, a longer bubble.
 
-    Several ranks meet in the last kernel of the graph, an all-reduce.
+    Several ranks meet in the last kernel of the graph, an all-reduce. Every so many steps one takes 1 ms longer.
     """
     layers = LAYERS if tp == 1 else (*LAYERS[:-1], "all_reduce")
     names = ["", *layers, "sampler", "cudaLaunchKernel_v7000", "cudaGraphLaunch_v10000"]
     kernels, calls = [], []
     for rank in range(tp):
         pid, now, correlation = (rank + 1) << 24, 0, 0
-        for _ in range(STEPS):
+        for step in range(STEPS):
+            now += 1_000_000 if step % slow_every == slow_every - 1 else 0
             for node, layer in enumerate([*layers, "sampler"]):
                 in_graph = graphs == "on" and layer != "sampler"
                 now += GAP_NS[graphs] if layer != "norm" else 20_000

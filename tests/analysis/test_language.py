@@ -11,6 +11,7 @@ from jinja2.ext import extract_from_ast
 
 from analysis import language
 from analysis.language import Text, attributes, both, join, pattern, read, say, words
+from analysis.words import counted
 
 SAYERS = ("say", "words", "pattern")
 KNOWN = {
@@ -142,6 +143,9 @@ def _texts(root: Path) -> list[list[str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(re.split(r"\{\w*\}", node.value))
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "counted":
+                word = str(ast.literal_eval(node.args[1]))
+                found += [["", counted(number, word).removeprefix(f"{number}")] for number in (1, 2)]
             elif isinstance(node, ast.JoinedStr):
                 text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
                 found.append(text.split("\0"))

@@ -1,17 +1,21 @@
 """A report of a small study in both languages: every sentence of the page's own stands there twice, and is counted."""
 
+import json
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from analysis import report
-from tests.analysis.studies import write_case, write_study
+from tests.analysis.studies import change_record, write_case, write_study, write_trace
+from tests.analysis.test_served import served_rows
 
 SENTENCE = re.compile(r"(?:[A-Za-z][a-z']+,? ){3}[a-z]+")
 # What is no prose of the page's own: programs, and what engines and captures were found to say.
 NOT_OURS = ("script", "style", "pre", "code")
+PROBE = "probe script (nsys attached, not capturing)"
 VOID = ("meta", "img", "br", "input", "link", "hr", "col")
 
 
@@ -49,10 +53,23 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
         for graphs, times_ms in (("off", (8.4, 8.2, 6.0)), ("on", (4.0, 4.1))):
             for repeat, time_ms in enumerate(times_ms, start=1):
                 write_case(folder, graphs=graphs, repeat=repeat, tpot_ms=[time_ms] * 2)
-            write_case(folder, graphs=graphs, traced_graphs=graphs)
+            traced = write_case(folder, graphs=graphs, traced_graphs=graphs, made_by=PROBE) / "trace_b1.sqlite"
+            traced.unlink()
+            write_trace(traced, graphs=graphs, slow_every=7)
+            _serve(folder, graphs)
         notes = {"note": "By hand.", "note_zh": "手工编写。"}
-        write_study(folder, recording={"host": "2x Test GPU", "date": "2026-11-21", **notes})
+        write_study(folder, planned=["another"], recording={"host": "2x Test GPU", "date": "2026-11-21", **notes})
         return Texts(report.build([folder], folder / "report").read_text(encoding="utf-8"))
+
+
+def _serve(folder: Path, graphs: str) -> None:
+    """A start that served with a client that was late, beside another."""
+    case = write_case(folder, graphs=graphs, repeat=9)
+    (case / "requests.jsonl").write_text(served_rows(5_600))
+    loads = [{"load": 0, "client_cpu_ratio": 0.95, "client_lag_p99_ms": 0.2}]
+    asked = {**json.loads((case / "case.json").read_text())["asked"], "serving": {"rates": [4.0]}}
+    files = {"log": "engine.log", "samples": None, "traces": [], "requests": "requests.jsonl"}
+    change_record(case, {"asked": asked, "loads": loads, "beside_count": 1, "files": files})
 
 
 def test_no_sentence_stands_there_in_english_alone(texts: Texts) -> None:
@@ -73,3 +90,23 @@ def test_the_answer_and_its_doubts_are_in_chinese(texts: Texts) -> None:
     assert "vLLM，llama3-8b，TP1：该开：batch 1 decode 提速至 2.0 倍 [2.00, 2.10]。" in texts.found["zh-Hans"]
     assert "手工编写。" in texts.found["zh-Hans"] and "By hand." in texts.found["en"]
     assert "CUDA Graph 开：只启动 2 次；CUDA Graph 关：各次启动相差 29 %" in texts.found["zh-Hans"]
+
+
+def test_serving_is_in_chinese(texts: Texts) -> None:
+    load = "vLLM，llama3-8b，TP1，serving，负载为每秒 4 个请求，CUDA Graph 关 / 开：27.7 / 27.7 tokens/s，"
+    # With the numbers of the table.
+    assert load + "TTFT 20 / 20 ms，TPOT 5.60 / 5.60 ms（中位数）。" in texts.found["zh-Hans"]
+    case = "small，llama3-8b_vllm_tp1_graphs-on_trace-off_r9"
+    assert f"{case}：负载 0：压测客户端占用了一个核的 95%，读取响应最多晚 0.2 ms (p99)。" in texts.found["zh-Hans"]
+    assert any(text.startswith("small：2 个 serving case 中，有 2 个加压时") for text in texts.found["zh-Hans"])
+
+
+def test_what_is_wrong_with_a_capture_is_in_chinese(texts: Texts) -> None:
+    row = ["平稳性", "15% 的迭代处于成段变慢 (burst) 之中", "迭代时间从第一次到最后一次保持同一水平"]
+    assert {*row, "录更长的窗口，并离引擎启动更久"} <= {*texts.found["zh-Hans"]}
+
+
+def test_the_banner_and_what_is_yet_to_run_are_in_chinese(texts: Texts) -> None:
+    (banner,) = (text for text in texts.found["zh-Hans"] if text.startswith("2026-11-21，2x Test GPU（small）：GPU "))
+    assert "，驱动 580.1，" in banner and banner.endswith("，测量程序 探测脚本（挂着 nsys，未采集），study.sweep。")
+    assert "已计划；它的文件夹不存在" in texts.found["zh-Hans"]

@@ -73,8 +73,7 @@ def folder(tmp_path: Path) -> Path:
     """Two starts that served three requests each, one token every 10 and 5 ms after the first at 20 ms."""
     for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
         case = write_case(tmp_path, graphs=graphs)
-        rows = [_request(number, gap_us) for number in range(3)]
-        (case / "requests.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (case / "requests.jsonl").write_text(served_rows(gap_us))
         record = json.loads((case / "case.json").read_text())
         loads = [{"load": 0, "client_cpu_ratio": 0.95 if graphs == "on" else 0.1, "client_lag_p99_ms": 0.2}]
         change_record(case, {
@@ -82,6 +81,11 @@ def folder(tmp_path: Path) -> Path:
             "files": {**record["files"], "requests": "requests.jsonl"},
         })  # fmt: skip
     return write_study(tmp_path)
+
+
+def served_rows(gap_us: int) -> str:
+    """Three requests, a line each."""
+    return "".join(json.dumps(_request(number, gap_us)) + "\n" for number in range(3))
 
 
 def _request(number: int, gap_us: int) -> dict[str, Any]:
