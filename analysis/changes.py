@@ -49,7 +49,8 @@ def find(studies: Studies, windows: pd.DataFrame, points: pd.DataFrame, pairs: p
     quantity is tpot_ms (a decode iteration, untraced), gain_ratio (off / on) or one of served.FIGURES under load;
     first and second are medians over engine starts. change_ratio is second / first, its interval and coverage those
     of stats.unpaired_ratio over starts. verdict: BEYOND where the interval excludes 1; APART where it does but there
-    are too few starts for 95 %; WITHIN; OPEN for a single start on a side; VOID where a trace contradicts a label;
+    are too few starts for 95 %; WITHIN; OPEN where starts that are too few are not even apart, or there is one on a
+    side; VOID where a trace contradicts a label;
     FIRST or SECOND where one study alone measured it. differs: what was asked, or resolved by the engine, otherwise.
 
     studies: name and records of both. windows, points, pairs: as headline, served.points and headline.pairs have them,
@@ -135,12 +136,16 @@ def _median(values: npt.NDArray[np.float64]) -> float:
 
 
 def judged(low: float, high: float, coverage: float) -> str:
-    """The verdict on a change with this interval: BEYOND, APART, WITHIN, or OPEN where there is none."""
+    """The verdict on a change with this interval: BEYOND, APART, WITHIN, or OPEN where there is none.
+
+    OPEN too where so few starts could not have been beyond noise however they had come out, and are not even apart.
+    """
     if np.isnan(low):
         return OPEN
-    if low <= 1 <= high:
-        return WITHIN
-    return BEYOND if coverage >= COVERAGE else APART
+    holds_one, enough = low <= 1 <= high, coverage >= COVERAGE
+    if holds_one:
+        return WITHIN if enough else OPEN
+    return BEYOND if enough else APART
 
 
 def _differs(studies: Studies, starts: pd.DataFrame) -> Iterator[str]:

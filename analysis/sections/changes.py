@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import changes, shown, together
-from analysis.blocks import Section
+from analysis.blocks import Row, Section
 from analysis.changes import APART, BEYOND, FIRST, OPEN, SECOND, VOID, WITHIN
 from analysis.figures import layout_title
 from analysis.gathered import Gathered
@@ -30,7 +30,7 @@ def build(gathered: Gathered) -> Section | None:
     on = changes.environment(studies)
     first, second = (name for name, _ in studies)
     overall = together.find(first, second, gathered.windows, gathered.points, gathered.pairs)
-    mark = "; ".join(source.short_mark for source in gathered.sources)
+    mark = "; ".join(dict.fromkeys(source.short_mark for source in gathered.sources))
     tables = (
         change_tables.overall(overall, mark),
         change_tables.one_by_one(found, first, second, mark),
@@ -51,7 +51,7 @@ def _verdict(found: pd.DataFrame) -> Text:
         say("{count} changed beyond noise", count=counted[BEYOND]),
         say("{count} stayed within noise", count=counted[WITHIN]),
         say("{count} lie apart, but with too few starts to rule out chance", count=counted[APART]),
-        say("{count} cannot be told, for a single start says nothing about the next", count=counted[OPEN]),
+        say("{count} cannot be told from so few starts", count=counted[OPEN]),
         say("{count} are excluded, for a trace contradicts a label", count=counted[VOID]),
     ]
     told = [part for part, verdict in zip(parts, change_tables.SHOWN, strict=True) if counted[verdict]]
@@ -86,22 +86,54 @@ def _machines(on: pd.DataFrame, shared: bool) -> Text:
 
 
 def _told(overall: pd.DataFrame) -> list[Text]:
-    """The largest changes beyond noise, layouts and loads taken together."""
-    mine = overall[overall["verdict"] == BEYOND]
-    if len(overall) and mine.empty:
-        return [say("Taken together over layouts and loads, nothing changed beyond noise.")]
-    order = np.log(mine["change_ratio"]).abs().sort_values(ascending=False).index[:_TOLD_MOST]
-    return [
-        say(
-            "{engine}, {model}, {what}: {change} %, beyond noise, over {layouts} together.",
-            engine=shown.engine(row),
-            model=row["model"],
-            what=change_tables.quantity(row),
-            change=change_tables.change(row),
-            layouts=row["layouts"],
+    """The largest changes beyond noise, then those that lie apart, layouts and loads taken together."""
+    if overall.empty:
+        return []
+    told = [*_largest(overall, BEYOND), *_largest(overall, APART)][:_TOLD_MOST]
+    return [_change(row) for row in told] or [_unchanged(overall["verdict"])]
+
+
+def _largest(overall: pd.DataFrame, verdict: str) -> list[Row]:
+    mine = overall[overall["verdict"] == verdict]
+    order = np.log(mine["change_ratio"]).abs().sort_values(ascending=False).index
+    rows: list[Row] = mine.loc[order].to_dict("records")
+    return rows
+
+
+def _change(row: Row) -> Text:
+    about = {
+        "engine": shown.engine(row),
+        "model": row["model"],
+        "what": change_tables.quantity(row),
+        "change": change_tables.change(row),
+        "layouts": row["layouts"],
+    }
+    if row["verdict"] == BEYOND:
+        return say("{engine}, {model}, {what}: {change} %, beyond noise, over {layouts} together.", **about)
+    return say(
+        "{engine}, {model}, {what}: {change} %, over {layouts} together: all starts lie apart, but they are so few "
+        "that chance alone has it in {percent:.0f} %.",
+        percent=100 * (1 - row["coverage_ratio"]),
+        **about,
+    )
+
+
+def _unchanged(verdicts: pd.Series[str]) -> Text:
+    """That nothing is beyond noise, or apart, as far as there are starts to tell."""
+    open_count = int((verdicts == OPEN).sum())
+    if not open_count:
+        return say("Taken together over layouts and loads, nothing changed beyond noise.")
+    if open_count == len(verdicts):
+        return say(
+            "Taken together over layouts and loads, it cannot be told whether anything changed: there are too few "
+            "starts."
         )
-        for row in mine.loc[order].to_dict("records")
-    ]
+    return say(
+        "Taken together over layouts and loads, of {open} of {all} quantities it cannot be told whether they changed, "
+        "for there are too few starts; the others stayed within noise.",
+        open=open_count,
+        all=len(verdicts),
+    )
 
 
 def _notes(overall: pd.DataFrame, found: pd.DataFrame, first: str, second: str) -> list[Text]:
@@ -109,7 +141,8 @@ def _notes(overall: pd.DataFrame, found: pd.DataFrame, first: str, second: str) 
         say(
             "Noise is the spread over engine starts within each study; what differs from day to day or from machine to "
             "machine is not in it. The change is the ratio of the medians, its interval that of the rank-sum test: it "
-            "covers 95 % from 4 starts on either side, 90 % with 3, 67 % with 2. Taken together, the starts of each "
+            "covers 95 % from 4 starts on either side, 90 % with 3, 67 % with 2. With so few starts "
+            "a change that does not set all of them apart cannot be told. Taken together, the starts of each "
             "layout are compared with their own alone, and a change that all layouts show needs fewer of them."
         )
     ]

@@ -62,6 +62,7 @@ def record(engine: str = "vllm", *, host: dict[str, Any] | None = None, **asked:
         pytest.param([10, 11, 12, 13], [5, 5.2, 5.4, 5.5], BEYOND, id="four apart from four"),
         pytest.param([10, 11, 12], [5, 5.2, 5.4], APART, id="three apart from three: chance does that in 1 of 10"),
         pytest.param([10, 11, 12, 13], [5, 5.2, 5.4, 10.5], WITHIN, id="one of them in between"),
+        pytest.param([10, 11, 12], [5, 5.2, 10.5], OPEN, id="three could not have been beyond noise"),
         pytest.param([10, 11, 12, 13], [5], OPEN, id="a single start says nothing of the next"),
     ],
 )

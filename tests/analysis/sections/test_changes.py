@@ -8,6 +8,7 @@ import pytest
 
 from analysis import gathered
 from analysis.blocks import Section, Table
+from analysis.language import zh
 from analysis.sections import changes
 from tests.analysis.studies import HOST, write_case, write_study
 
@@ -69,8 +70,28 @@ def test_a_change_beyond_noise_is_told_first_and_all_are_in_the_table(tmp_path: 
 def test_three_starts_apart_are_told_with_what_chance_does(tmp_path: Path) -> None:
     found = section(study(tmp_path / "a", [10, 11, 12], []), study(tmp_path / "b", [5, 6, 7], []))
     assert tables(found)["changed"].rows[0][8] == "apart, as chance alone has it in 10 %"
-    assert found.leads[0] == "Taken together over layouts and loads, nothing changed beyond noise."
+    assert found.leads[0] == (
+        "vLLM, llama3-8b, iteration (ms), graphs off: -45.5 [-58.3, -30.0] %, over TP1 together: all starts lie apart, "
+        "but they are so few that chance alone has it in 10 %."
+    )
+    assert zh(found.leads[0]).endswith("但启动次数太少，仅凭偶然也有 10 % 的概率如此。")
     assert found.leads[1].endswith("1 lie apart, but with too few starts to rule out chance.")
+
+
+def test_what_few_starts_cannot_show_is_not_said_to_be_unchanged(tmp_path: Path) -> None:
+    few = section(study(tmp_path / "a", [10, 11, 12], []), study(tmp_path / "b", [10.5, 11.5, 12.5], []))
+    assert few.leads[0].endswith("it cannot be told whether anything changed: there are too few starts.")
+    assert [row[4] for row in tables(few)["changed_overall"].rows] == ["cannot be told"]
+    enough = [10, 11, 12, 13], [10.5, 11.5, 12.5, 11.4]
+    whole = section(*(study(tmp_path / name, times, []) for name, times in zip("cd", enough, strict=True)))
+    assert whole.leads[0] == "Taken together over layouts and loads, nothing changed beyond noise."
+    halves = [study(tmp_path / name, times, [4, 5]) for name, times in zip("ef", enough, strict=True)]
+    assert "of 2 of 3 quantities it cannot be told" in section(*halves).leads[0]
+
+
+def test_what_both_were_measured_on_is_told_once(tmp_path: Path) -> None:
+    found = section(study(tmp_path / "a", [9], []), study(tmp_path / "b", [9], []))
+    assert {table.mark for table in found.tables} == {"MEASURED HERE 2026-11-21, 2x Test GPU"}
 
 
 def test_different_machines_are_marked_and_listed(tmp_path: Path) -> None:
