@@ -108,8 +108,13 @@ def _read(text: str) -> Text:
 
 @cache
 def _shapes() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """What to recognise text that is read by, the longest message first."""
-    messages = sorted(catalogue()["read"].items(), key=lambda entry: -len(_FIELD.sub("", entry[0])))
+    """What to recognise text that is read by, the longest message first.
+
+    What begins with a field comes last: the field would take in the beginning of another message.
+    """
+    messages = sorted(
+        catalogue()["read"].items(), key=lambda entry: (entry[0].startswith("{"), -len(_FIELD.sub("", entry[0])))
+    )
     return tuple((re.compile(_shape(message), re.DOTALL), chinese) for message, chinese in messages)
 
 

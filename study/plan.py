@@ -110,7 +110,9 @@ def obstacle(spec: Spec, model: Model, layout: Layout, gpu: Gpu, gpu_count: int)
     if reason := model.illegal(layout):
         return reason
     if layout.gpus > gpu_count:
-        return f"{layout.label} needs {layout.gpus} GPUs, there {'is' if gpu_count == 1 else 'are'} {gpu_count}"
+        if gpu_count == 1:
+            return f"{layout.label} needs {layout.gpus} GPUs, there is {gpu_count}"
+        return f"{layout.label} needs {layout.gpus} GPUs, there are {gpu_count}"
     if layout.dp > 1 and spec.workload == "decode":
         return f"{layout.label}: replicas decode a steady batch as one does alone; measure them with the workload serve"
     if spec.sequence_tokens > model.positions:

@@ -137,15 +137,17 @@ def _fields(message: str) -> list[str]:
 
 
 def _texts(root: Path) -> list[list[str]]:
-    """What stands between the fields of every string in analysis/, f-strings among them."""
+    """What stands between the fields of every string that tables may hold: f-strings, counts, checks by their names."""
     found = []
-    for path in sorted((root / "analysis").rglob("*.py")):
+    for path in sorted([*(root / "analysis").rglob("*.py"), root / "study" / "plan.py"]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(re.split(r"\{\w*\}", node.value))
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "counted":
                 word = str(ast.literal_eval(node.args[1]))
                 found += [["", counted(number, word).removeprefix(f"{number}")] for number in (1, 2)]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "checked":
+                found.append([f"{ast.literal_eval(node.args[0])}: ", ""])
             elif isinstance(node, ast.JoinedStr):
                 text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
                 found.append(text.split("\0"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis import report
+from analysis.language import read
 from tests.analysis.studies import change_record, write_case, write_study, write_trace
 from tests.analysis.test_served import served_rows
 
@@ -110,3 +111,26 @@ def test_the_banner_and_what_is_yet_to_run_are_in_chinese(texts: Texts) -> None:
     (banner,) = (text for text in texts.found["zh-Hans"] if text.startswith("2026-11-21，2x Test GPU（small）：GPU "))
     assert "，驱动 580.1，" in banner and banner.endswith("，测量程序 探测脚本（挂着 nsys，未采集），study.sweep。")
     assert "已计划；它的文件夹不存在" in texts.found["zh-Hans"]
+
+
+@pytest.mark.parametrize(
+    ("english", "chinese"),
+    [
+        (
+            "ranks: 2 processes launched work of which no GPU operation was recorded",
+            "rank 齐全：2 processes 发出过 launch",
+        ),
+        (
+            "launches joined: 3 of 9 operations without the call that launched them",
+            "launch 对应：9 个操作中有 3 个找不到",
+        ),
+        (
+            "32 launches of 2 graphs, 3 to 4 nodes each; 1 graph ran 3 nodes once and 4 another time",
+            "2 graphs 共 32 launches",
+        ),
+        ("TP 8 needs 8 GPUs, there are 4", "TP 8 需要 8 张 GPU，这里只有 4 张"),
+        ("made by study.sweep → probe script (nsys attached, not capturing)", "测量程序 study.sweep → 探测脚本（挂着"),
+    ],
+)
+def test_what_tables_keep_as_english_is_read(english: str, chinese: str) -> None:
+    assert read(english).zh.startswith(chinese)
