@@ -10,23 +10,25 @@ from analysis.figures import SWEEP
 from analysis.gathered import Gathered
 from analysis.language import say
 from analysis.plots import gain
+from analysis.recordings import VARIANT
 from analysis.sections import columns
 
 # So many comparisons are seen at a glance.
 _FEW = 4
+_CONFIGURATION = ["engine", *VARIANT, "model", "tp"]
 
 
 def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
     found = [*_overall(gathered.pairs), *headline.answers(gathered.pairs), *served.answers(gathered.served)]
     leads = found or [say("No answer: nothing was measured with tracing off.")]
-    told, drawn = table(gathered), gains(gathered)
+    told, drawn, short = table(gathered), gains(gathered), _short(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
     return Section(
         id="verdict",
         title=say("Should CUDA graphs be on?"),
         leads=tuple(leads),
-        blocks=(*figures, *([told] if told.rows else [])),
+        blocks=(*([short] if len(told.rows) > _FEW else []), *figures, *([told] if told.rows else [])),
         notes=tuple(_notes(gathered)),
     )
 
@@ -50,6 +52,34 @@ def _overall(pairs: pd.DataFrame) -> list[str]:
             same=len(told) - len(faster) - len(slower),
         )
     ]
+
+
+def _short(gathered: Gathered) -> Table:
+    """A row a configuration: its gain at each batch, of several studies that of the sweep with most starts."""
+    pairs = gathered.pairs
+    clear = pairs[(pairs["contradiction"] == "") & (pairs["gain_ratio"] > 0)]
+    clear = clear.assign(other=clear["made_by"] != SWEEP, few=-clear["off_starts_count"])
+    best = clear.sort_values(["other", "few"], kind="stable").drop_duplicates([*_CONFIGURATION, "batch"])
+    rows = [
+        {**dict(zip(_CONFIGURATION, key, strict=True)), "told": _by_batch(group.sort_values("batch"))}
+        for key, group in best.groupby(_CONFIGURATION, sort=True)
+    ]
+    headings = [*columns.layout(), (say("off / on (ratio) by batch"), lambda row: str(row["told"]))]
+    return tabulate(
+        pd.DataFrame(rows, columns=[*_CONFIGURATION, "told"]),
+        headings,
+        name="answer",
+        caption=say("How many times faster decoding is with CUDA graphs: time per token, graphs off / on"),
+        mark=gathered.short_mark_of(best),
+    )
+
+
+def _by_batch(group: pd.DataFrame) -> str:
+    cells = [
+        f"{row['batch']}: {shown.interval(row['gain_ratio'], row['gain_low_ratio'], row['gain_high_ratio'])}"
+        for row in group.to_dict("records")
+    ]
+    return "; ".join(cells)
 
 
 def table(gathered: Gathered) -> Table:

@@ -116,6 +116,8 @@ def test_names_of_tables_and_figures_are_each_given_once(traced: Gathered) -> No
 def test_the_verdict_gives_the_gain_and_sets_void_rows_apart(traced: Gathered) -> None:
     found = table(verdict.build(traced), "headline")
     assert column(found, "off / on (ratio)") == ["2.00 [2.00, 2.00] (windows)"]
+    assert column(found, "graphs off (ms)") == ["8.00 [8.00, 8.00]"]
+    assert column(found, "graphs on (ms)") == ["4.00 [4.00, 4.00]"]
     assert found.cautions == ("graphs off: 1 start; graphs on: 1 start",)
     assert found.void == ("",)
 
@@ -204,12 +206,29 @@ def test_many_comparisons_are_first_told_all_in_one(tmp_path: Path) -> None:
     """Graphs double the speed at three batches, change nothing at one and halve it at one."""
     for graphs, times in (("off", {1: 8.0, 2: 9.0, 4: 8.0, 8: 5.0, 16: 4.0}), ("on", {1: 4, 2: 3, 4: 4, 8: 5, 16: 8})):
         made.measured(tmp_path, graphs, {batch: float(ms) for batch, ms in times.items()}, resolved={"graphs": graphs})
-    first, *others = one(verdict.build(gathered(tmp_path))).leads
+    section = one(verdict.build(gathered(tmp_path)))
+    first, *others = section.leads
     assert first == (
         "In 3 of 5 comparisons decoding is faster with CUDA graphs (2.00 to 3.00 times), in 1 slower; in 1 nothing "
         "beyond noise tells them apart."
     )
     assert len(others) == 1
+    (told,) = column(table(section, "answer"), "off / on (ratio) by batch")
+    assert [cell.partition(" [")[0] for cell in told.split("; ")] == [
+        "1: 2.00", "2: 3.00", "4: 2.00", "8: 1.00", "16: 0.500",
+    ]  # fmt: skip
+
+
+def test_of_several_studies_the_short_table_takes_the_sweep_with_most_starts(tmp_path: Path) -> None:
+    folders = []
+    for name, off_ms, repeats in (("a", 8.0, 1), ("b", 12.0, 2)):
+        for graphs, time_ms in (("off", off_ms), ("on", 4.0)):
+            for repeat in range(1, repeats + 1):
+                times = dict.fromkeys((1, 2, 4), time_ms)
+                made.measured(tmp_path / name, graphs, times, repeat=repeat, resolved={"graphs": graphs})
+        folders.append(write_study(tmp_path / name))
+    (told,) = column(table(verdict.build(gather(folders)), "answer"), "off / on (ratio) by batch")
+    assert [cell.partition(" [")[0] for cell in told.split("; ")] == ["1: 3.00", "2: 3.00", "4: 3.00"]
 
 
 def test_four_corners_of_graphs_and_compile_are_a_section_of_their_own(tmp_path: Path) -> None:
