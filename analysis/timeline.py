@@ -95,7 +95,7 @@ def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool)
     about = dict(halves["off"].about)
     batch = shown.batch(about) if about["batch"] == shown.SERVED else say("batch {batch}", batch=about["batch"])
     parts = [shown.engine(about), about["model"], layout_title(about["tp"], about["split"]), batch]
-    label = join(", ", [*parts, *([about["study"]] if several else [])])
+    label = join(say(", "), [*parts, *([about["study"]] if several else [])])
     return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
 
 

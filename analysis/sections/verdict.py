@@ -188,7 +188,7 @@ def _notes(gathered: Gathered) -> list[str]:
                 "each); open symbols in the figures. Compare them with care.",
                 study=study,
                 sizes=", ".join(f"TP{tp}" for tp in sorted(rows["tp"].unique())),
-                made_by=made_by,
+                made_by=shown.maker(made_by),
                 sweep=SWEEP,
                 starts="/".join(map(str, starts)),
             )
