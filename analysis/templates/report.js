@@ -28,6 +28,17 @@ if (matchMedia("(max-width: 70rem)").matches) {
   for (const contents of document.querySelectorAll("nav details")) contents.open = false;
 }
 // What is printed is whole: tables that a screen keeps folded are unfolded, all but those of single cases.
+// Paper is white: what scripts draw takes its colours from the theme, which is light for as long.
+let beforePrint;
 addEventListener("beforeprint", () => {
   for (const folded of document.querySelectorAll("details.table")) folded.open = true;
+  beforePrint ??= { theme: document.documentElement.dataset.theme };
+  document.documentElement.dataset.theme = "light";
+  tellTheme();
+});
+addEventListener("afterprint", () => {
+  if (beforePrint?.theme) document.documentElement.dataset.theme = beforePrint.theme;
+  else if (beforePrint) delete document.documentElement.dataset.theme;
+  beforePrint = undefined;
+  tellTheme();
 });

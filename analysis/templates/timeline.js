@@ -184,6 +184,8 @@ async function begin() {
   document.addEventListener("themechange", colours);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colours);
   document.addEventListener("languagechange", sayAll);
+  // Paper waits for no frame: what the change of theme asked for is drawn at once.
+  addEventListener("beforeprint", () => HALVES.forEach((name) => state.views[name].repaint()));
   let narrow = isNarrow();
   new ResizeObserver(() => {
     if (state.pair && narrow !== isNarrow()) HALVES.forEach(nameHalf);

@@ -10,6 +10,7 @@ function sayAll() {
   }
   const select = part("select");
   pairs.forEach((pair, at) => { select.options[at].textContent = inLanguage(pair.label); });
+  part(".tl-printed").textContent = inLanguage(state.pair.label);
   part(".tl-mark").textContent = inLanguage(state.pair.mark);
   const counts = Object.fromEntries(HALVES.map((half) => [half, iterationNumbers(half).length]));
   part(".tl-shown").textContent = say("shown", counts);

@@ -35,7 +35,7 @@ CONTRASTS = """
   const found = {};
   for (const element of document.querySelectorAll('main *, nav *, header *')) {
     const own = Array.from(element.childNodes).some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.getClientRects().length || element.closest('#timeline-block')) continue;
+    if (!own || !element.getClientRects().length) continue;
     const [front, back] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
     const ratio = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
     if (ratio < 4.5) found[`${element.tagName}.${element.className}: ${element.textContent.slice(0, 30)}`] = ratio;
@@ -43,6 +43,26 @@ CONTRASTS = """
   return found;
 }
 """
+
+# The colour that is drawn behind the spans of the timeline: the one that most of its dots have.
+PAPER = """(() => {
+  const found = new Map(), boxes = [document], canvases = [];
+  while (boxes.length) {
+    const box = boxes.pop();
+    canvases.push(...box.querySelectorAll('canvas'));
+    for (const one of box.querySelectorAll('*')) if (one.shadowRoot) boxes.push(one.shadowRoot);
+  }
+  for (const canvas of canvases.filter((one) => one.width > 300)) {
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+    for (let at = 0; at < data.length; at += 4) {
+      const colour = data.slice(at, at + 3).join();
+      if (data[at + 3] === 255) found.set(colour, (found.get(colour) || 0) + 1);
+    }
+  }
+  return [...found].sort((one, other) => other[1] - one[1])[0][0].split(',').map(Number);
+})()"""
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +199,37 @@ def test_a_printed_page_is_dark_on_white_without_switches(shown: Callable[..., P
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("[data-theme-switch]").is_visible()
     assert page.evaluate("getComputedStyle(document.querySelector('figure img')).filter") == "none"
+
+
+def test_what_is_printed_is_light_though_the_reader_chose_dark_and_dark_again_afterwards(
+    shown: Callable[..., Page],
+) -> None:
+    page = shown()
+    page.wait_for_selector("#timeline-block[data-shown='0']")
+    page.locator("[data-theme-switch]").click()
+    page.emulate_media(media="print")
+    asked = "getComputedStyle(document.getElementById('timeline-block')).getPropertyValue('--tl-paper')"
+    dark, dark_drawn = page.evaluate(asked), page.evaluate(PAPER)
+    # Twice, as when a preview is made anew: the theme of before is not forgotten. Paper waits for no frame.
+    twice = "for (const _ of [1, 2]) dispatchEvent(new Event('beforeprint'));"
+    drawn = page.evaluate(f"(() => {{ {twice} return {PAPER}; }})()")
+    assert drawn == [255, 255, 255] != dark_drawn
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.evaluate(asked) == "#ffffff" != dark
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate(asked) == dark
+
+
+def test_a_printed_timeline_says_what_it_shows_and_where_it_was_recorded(shown: Callable[..., Page]) -> None:
+    page = shown()
+    page.wait_for_selector("#timeline-block[data-shown='0']")
+    assert not page.locator(".tl-printed").is_visible()
+    page.emulate_media(media="print")
+    chosen = page.evaluate("document.querySelector('#timeline-block select').selectedOptions[0].textContent")
+    assert page.locator(".tl-printed").inner_text() == chosen != ""
+    assert page.locator(".tl-printed").is_visible() and page.locator(".tl-mark").is_visible()
+    assert "RECORDED" in page.locator(".tl-mark").inner_text()
 
 
 def test_the_report_of_a_recording_that_ships_is_whole_and_quiet(open_page: Opener, root: Path, tmp_path: Path) -> None:

@@ -36,3 +36,17 @@ def test_the_answer_is_on_the_first_screen(shipped: tuple[Path, float], open_pag
     starts = [box["y"] for box in tops if box is not None]
     assert starts[0] < starts[1] < page.viewport_size["height"]
     assert screen == "phone" or starts[2] < page.viewport_size["height"] / 2
+
+
+def test_a_printed_table_is_no_wider_than_the_paper(shipped: tuple[Path, float], open_page: Opener) -> None:
+    """A4 with the margins that browsers leave, at 96 dots an inch."""
+    page = open_page(shipped[0]).page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    wide = page.evaluate(
+        """Array.from(document.querySelectorAll('table')).filter((one) => one.getClientRects().length)
+        .map((one) => [one.closest('[id]').id, one.querySelectorAll('thead th').length, one.scrollWidth])"""
+    )
+    assert max(columns for _, columns, _ in wide) >= 17
+    assert [one for one in wide if one[2] > 718] == []
