@@ -14,7 +14,6 @@ from analysis import (
     predict,
     published,
     replay,
-    reproduced,
     transfer,
     weights,
 )
@@ -108,6 +107,9 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _published(arguments: argparse.Namespace) -> dict[str, Any]:
     found = _pairs(arguments.folders)
+    # What names engines as reports do draws, too, and takes long to import.
+    from analysis import reproduced  # noqa: PLC0415
+
     studies = [(folder.name, open_study(folder)) for folder in arguments.folders]
     return {
         "figures": published.figures(found, predict.recorded()),
@@ -117,6 +119,8 @@ def _published(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _published_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    from analysis import reproduced  # noqa: PLC0415
+
     yield from published.lines(found)
     yield from reproduced.lines(found["reproduced"])
 
