@@ -31,7 +31,7 @@ CLOSING_S = 180.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Attempt:
     """One case while it runs: its process, and what its driver has reported so far."""
 
@@ -133,14 +133,18 @@ class Runner:
             self._end(attempt)
 
     def _measure(self, group: Sequence[Attempt]) -> None:
-        with ExitStack() as sampling:
-            for attempt in group:
+        with ExitStack() as all_sampling:
+            # Each on its own: a case that is done is not sampled while others go on.
+            sampling = [all_sampling.enter_context(ExitStack()) for _ in group]
+            for attempt, own in zip(group, sampling, strict=True):
                 attempt.beside_count = len(group) - 1
-                sampling.enter_context(Monitor(attempt.folder / GPU_SAMPLES, attempt.gpus))
+                own.enter_context(Monitor(attempt.folder / GPU_SAMPLES, attempt.gpus))
             for attempt in group:
                 if attempt.go:
                     attempt.go.touch()
-            self._follow(group, until=lambda attempt: False)
+            self._follow(
+                group, until=lambda attempt: False, then=lambda attempt: sampling[group.index(attempt)].close()
+            )
         for attempt in group:
             self._end(attempt)
 
@@ -160,13 +164,23 @@ class Runner:
             attempt = Attempt(case=case, folder=folder, command=command, gpus=gpus, go=go, child=child, started_utc=now)
             self._running.append(attempt)
 
-    def _follow(self, attempts: Sequence[Attempt], until: Callable[[Attempt], bool]) -> None:
-        """Listen to cases until each has failed, has ended, or is as far as `until` says."""
+    def _follow(
+        self,
+        attempts: Sequence[Attempt],
+        until: Callable[[Attempt], bool],
+        then: Callable[[Attempt], None] = lambda attempt: None,
+    ) -> None:
+        """Listen to cases until each has failed, has ended, or is as far as `until` says, and then do `then`."""
         for attempt in attempts:
             attempt.heard_s = time.monotonic()  # while others of its wave were followed, nobody listened
         left = list(attempts)
-        while left := [attempt for attempt in left if self._goes_on(attempt, until)]:
-            time.sleep(POLL_S)
+        while left:
+            for attempt in list(left):
+                if not self._goes_on(attempt, until):
+                    left.remove(attempt)
+                    then(attempt)
+            if left:
+                time.sleep(POLL_S)
 
     def _goes_on(self, attempt: Attempt, until: Callable[[Attempt], bool]) -> bool:
         exited = attempt.child.exit_code()  # asked before the events are read, so that none is missed

@@ -2,9 +2,13 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from study import runner
 from study.runner import STOP_SIGNALS, in_one_piece
 
 
@@ -32,3 +36,41 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class Measured:
+    """A case's process that is asked so often whether it has ended before it has; and its sampling."""
+
+    def __init__(self, name: str, polls: int, told: list[str]) -> None:
+        self.name, self.polls, self.told = name, polls, told
+
+    def exit_code(self) -> int | None:
+        self.polls -= 1
+        self.told.append(f"{self.name} {'goes on' if self.polls else 'ended'}")
+        return None if self.polls else 0
+
+    def events(self) -> list[dict[str, object]]:
+        return []
+
+
+def test_a_case_that_is_done_is_not_sampled_while_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def monitor(file: Path, gpus: list[str]) -> Iterator[None]:
+        yield
+        told.append(f"{gpus[0]} no longer sampled")
+
+    monkeypatch.setattr(runner, "Monitor", monitor)
+    monkeypatch.setattr(runner, "POLL_S", 0)
+    monkeypatch.setattr(runner.Runner, "_end", lambda self, attempt: None)
+    nothing = dict.fromkeys(("folder", "tools", "models", "host", "packages", "progress"))
+    about = {"case": None, "folder": tmp_path, "command": None, "go": None, "started_utc": "", "done": True}
+    group = [
+        runner.Attempt(**about, gpus=[name], child=Measured(name, polls, told)) for name, polls in (("a", 1), ("b", 3))
+    ]
+    runner.Runner(**nothing, gpus=[])._measure(group)
+    assert told == [
+        "a ended", "a no longer sampled", "b goes on", "b goes on", "b ended", "b no longer sampled",
+    ]  # fmt: skip
+    assert [attempt.beside_count for attempt in group] == [1, 1]
