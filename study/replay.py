@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis import report
 from study.errors import StudyError
+
+# The report itself is imported where one is wanted: what draws it takes a second, and need not be there otherwise.
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "recordings"
 OUT = Path("out/replay")
@@ -21,8 +22,20 @@ def run(console: Console, out: Path | None = None) -> int:
     return 0
 
 
+def check_report() -> None:
+    """Raise StudyError where reports cannot be drawn, which is better known before hours of measuring than after."""
+    try:
+        from analysis import report  # noqa: F401, PLC0415
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"no module {error.name} here, which a report needs: install the whole project, or say --no-report"
+        ) from None
+
+
 def write_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     """Build the report of some study folders and say where it lies, with its first table."""
+    from analysis import report  # noqa: PLC0415
+
     gathered = report.gather(folders)
     page = report.write(gathered, out)
     console.print(report.headline_text(gathered), soft_wrap=True, markup=False, highlight=False)

@@ -103,6 +103,8 @@ def _replay(options: Options, missing: Sequence[str], console: Console) -> int:
 
 def _run(options: Options, tools: Tools, console: Console) -> int:
     live.check_checkpoint(options.spec)
+    if options.report:
+        replay.check_report()
     gpu, count = _gpu(options, must_be_here=True)
     planned = plan(options.spec, gpu, count, tools.versions)
     _doubts(tools, console)

@@ -18,6 +18,7 @@ STANDIN = ROOT / "tests" / "standin"
 RECORDED = ROOT / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
 ON = "llama3-8b_vllm_tp1_graphs-on"
 OFF = "llama3-8b_vllm_tp1_graphs-off"
+DRAWING = ("bokeh", "jinja2", "matplotlib")
 SMALL = ["--tp", "1", "--engines", "vllm", "--windows", "2", "--output-tokens", "16", "--prompt-tokens", "8"]
 
 
@@ -265,6 +266,28 @@ def test_an_engine_that_hangs_at_its_end_has_been_measured_all_the_same(tmp_path
     done = run([sys.executable, "-c", program], STANDIN_MISBEHAVE="hang", STANDIN_WHEN="close")
     assert done.returncode == 0, done.stdout + done.stderr
     assert record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "ok"
+
+
+def without(modules: tuple[str, ...], out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a sweep where some modules are not installed."""
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({modules!r})); from study import sweep; sys.exit(sweep.main())"
+    )
+    return run([sys.executable, "-c", program, *command(out, *flags)[3:]])
+
+
+def test_a_dry_run_needs_nothing_that_draws(tmp_path: Path) -> None:
+    done = without(DRAWING, tmp_path, "--dry-run", *SMALL)
+    assert done.returncode == 0 and done.stdout.startswith("Plan for"), done.stderr
+
+
+def test_what_draws_a_report_is_needed_before_a_live_study_or_with_no_report_never(tmp_path: Path) -> None:
+    flags = ("--live", *SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    refused = without(DRAWING, tmp_path, *flags)
+    assert refused.returncode == 1 and "no module" in refused.stderr and "--no-report" in refused.stderr
+    assert not (tmp_path / "cases").exists()
+    done = without(DRAWING, tmp_path, *flags, "--no-report")
+    assert done.returncode == 0 and record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "ok", done.stderr
 
 
 def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
