@@ -1,4 +1,4 @@
-"""The steps that an engine marks itself: vLLM's NVTX ranges, and which of them each step was launched in."""
+"""The steps that an engine marks itself by NVTX ranges, as vLLM does, and which of them each step was launched in."""
 
 import re
 
@@ -14,7 +14,7 @@ UNKNOWN = -1
 
 
 def of_steps(activity: Activity, lead: int, bounds: Ints) -> pd.DataFrame:
-    """What vLLM's NVTX ranges say of each step: kind (None where nothing), sequences, tokens.
+    """What such NVTX ranges say of each step: kind (None where nothing), sequences, tokens.
 
     The range of a step is the one in which most of its operations were launched: the host may be steps ahead.
     """

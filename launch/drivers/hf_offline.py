@@ -1,9 +1,12 @@
 """Hugging Face transformers, as the decode driver uses it: generate with a growing or a static cache, or its engine.
 
 Weights are drawn at random from the configuration where `weights` is false. One GPU, or the CPU where there is none.
+Every decode step lies in an NVTX range named as vLLM names its own: kernels of torch and of torch.compile have no
+names that tell how many rows ran.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,12 +71,15 @@ class _Generate:
 
     def generate(self, prompts: list[list[int]], tokens: int) -> list[int]:
         ids = torch.tensor(prompts, device=self._device)
+        marks = _Marks()
         made = self._model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             generation_config=self._config(tokens),
+            logits_processor=transformers.LogitsProcessorList([marks] if self._device == "cuda" else []),
             **self._cache(len(prompts)),
         )
+        marks.end()
         return [made.shape[1] - ids.shape[1]] * len(prompts)
 
     def _config(self, tokens: int) -> Any:
@@ -110,7 +116,21 @@ class _Continuous:
         began = time.perf_counter()
         self._manager.warmup()
         self._capture_s = time.perf_counter() - began
+        if device == "cuda":
+            self._mark_steps()
         self._manager.start()
+
+    def _mark_steps(self) -> None:
+        # What it ran is known of a step alone: nothing public is called for each.
+        step = self._manager._generation_step
+
+        def marked() -> None:
+            batch = self._manager.batch_processor.inputs_and_outputs
+            ahead = batch.io_pairs[batch.current_pair].host_io if hasattr(batch, "io_pairs") else batch
+            with torch.cuda.nvtx.range(_mark([request.query_length for request in ahead.requests_in_batch])):
+                step()
+
+        self._manager._generation_step = marked
 
     def generate(self, prompts: list[list[int]], tokens: int) -> list[int]:
         self._manager.add_requests(inputs=prompts, max_new_tokens=tokens)
@@ -135,6 +155,31 @@ class _Continuous:
 
     def close(self) -> None:
         self._manager.stop(block=True, timeout=30)
+
+
+class _Marks(transformers.LogitsProcessor):  # type: ignore[misc]
+    """Marks the decode steps of generate, each from one choice of tokens to the next; changes no score."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        self.end()
+        torch.cuda.nvtx.range_push(_mark([1] * input_ids.shape[0]))
+        self._open = True
+        return scores
+
+    def end(self) -> None:
+        if self._open:
+            torch.cuda.nvtx.range_pop()
+        self._open = False
+
+
+def _mark(lengths: Sequence[int]) -> str:
+    """The name of a step that runs so many tokens of each sequence: one where it decodes, more of a prompt."""
+    prompts = [length for length in lengths if length > 1]
+    decoding = len(lengths) - len(prompts)
+    return f"execute_context_{len(prompts)}({sum(prompts)})_generation_{decoding}({decoding})"
 
 
 def _model(options: dict[str, Any], device: str) -> Any:

@@ -3,13 +3,15 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from analysis import step_marks
 from launch.engines import hf
 from tests.cases import CASE
 
@@ -78,3 +80,64 @@ def test_a_thread_that_ended_is_no_endless_wait(driver: ModuleType, monkeypatch:
     monkeypatch.setattr(manager, "is_running", lambda: False)
     with pytest.raises(RuntimeError, match="the generation thread of transformers ended"):
         made.generate(PROMPTS, 3)
+
+
+@pytest.fixture
+def ranges(driver: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the driver marks where there is a GPU: the names of the ranges in order, "end" for each end."""
+    seen: list[str] = []
+
+    @contextmanager
+    def scope(name: str) -> Iterator[None]:
+        seen.append(name)
+        yield
+        seen.append("end")
+
+    nvtx = SimpleNamespace(range=scope, range_push=seen.append, range_pop=lambda: seen.append("end"))
+    monkeypatch.setattr(driver.torch.cuda, "nvtx", nvtx, raising=False)
+    monkeypatch.setattr(driver.torch.cuda, "is_available", lambda: True)
+    return seen
+
+
+def test_the_steps_of_generate_are_marked_from_one_choice_of_tokens_to_the_next(
+    driver: ModuleType, ranges: list[str]
+) -> None:
+    engine(driver, compile="off").generate(PROMPTS, 3)
+    assert ranges == ["execute_context_0(0)_generation_2(2)", "end"] * 3
+
+
+def test_the_steps_of_continuous_batching_are_marked_by_what_they_ran(driver: ModuleType, ranges: list[str]) -> None:
+    made = engine(driver)
+    made.generate(PROMPTS, 3)
+    prefill, decode = "execute_context_2(6)_generation_0(0)", "execute_context_0(0)_generation_2(2)"
+    assert ranges == [prefill, "end", decode, "end", decode, "end"]
+
+
+def test_where_batches_are_made_ahead_the_one_that_runs_is_marked(driver: ModuleType, ranges: list[str]) -> None:
+    manager = engine(driver)._way._manager
+    pairs = [[1], [1, 5]]
+    manager.batch_processor.inputs_and_outputs = SimpleNamespace(
+        current_pair=1,
+        io_pairs=[
+            SimpleNamespace(
+                host_io=SimpleNamespace(requests_in_batch=[SimpleNamespace(query_length=length) for length in lengths])
+            )
+            for lengths in pairs
+        ],
+    )
+    manager._generation_step()
+    assert ranges == ["execute_context_1(5)_generation_1(1)", "end"]
+
+
+def test_the_analysis_reads_the_marks(driver: ModuleType) -> None:
+    assert [step_marks._parsed(driver._mark(lengths)) for lengths in ([1, 1], [7, 1], [7])] == [
+        ("decode", 2, 2),
+        ("mixed", 2, 8),
+        ("prefill", 1, 7),
+    ]
+
+
+def test_without_a_gpu_nothing_is_marked(driver: ModuleType) -> None:
+    assert not hasattr(driver.torch.cuda, "nvtx")  # calling it would fail
+    for compiled in ("engine", "off"):
+        engine(driver, compile=compiled).generate(PROMPTS, 2)

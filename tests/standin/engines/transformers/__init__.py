@@ -49,10 +49,19 @@ class StaticCache:
         pass
 
 
+class LogitsProcessor:
+    pass
+
+
+class LogitsProcessorList(list):
+    pass
+
+
 class Manager:
     def __init__(self, settings):
         self.continuous_batching_config = settings
         self._finished = []
+        self.batch_processor = SimpleNamespace(inputs_and_outputs=SimpleNamespace(requests_in_batch=[]))
 
     def warmup(self):
         pass
@@ -63,8 +72,18 @@ class Manager:
     def is_running(self):
         return True
 
+    def _generation_step(self):
+        pass
+
+    def _steps(self, lengths):
+        self.batch_processor.inputs_and_outputs.requests_in_batch = [SimpleNamespace(query_length=n) for n in lengths]
+        self._generation_step()
+
     def add_requests(self, *, inputs, max_new_tokens):
         standin.decode(max_new_tokens)
+        self._steps(map(len, inputs))
+        for _ in range(max_new_tokens - 1):
+            self._steps([1] * len(inputs))
         made = SimpleNamespace(generated_tokens=[0] * max_new_tokens, is_finished=lambda: True)
         self._finished = [made] * len(inputs)
 
@@ -85,8 +104,11 @@ class Model:
     def to(self, device):
         return self
 
-    def generate(self, ids, *, attention_mask, generation_config, past_key_values=None):
+    def generate(self, ids, *, attention_mask, generation_config, logits_processor, past_key_values=None):
         standin.decode(generation_config.max_new_tokens)
+        for made in range(generation_config.max_new_tokens):
+            for process in logits_processor:
+                process(SimpleNamespace(shape=(ids.shape[0], ids.shape[1] + made)), None)
         return SimpleNamespace(shape=(ids.shape[0], ids.shape[1] + generation_config.max_new_tokens))
 
     def init_continuous_batching(self, *, generation_config, continuous_batching_config):
