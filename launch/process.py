@@ -17,6 +17,8 @@ TOKEN = "CUDA_GRAPH_STUDY_CHILD"
 TERMINATE_S = 60.0  # nsys writes its report while the application it wraps is gone: seconds to a minute at eight GPUs
 KILL_S = 10.0
 POLL_S = 0.02
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""What asks a study, and so its children, to end."""
 
 
 class Child:

@@ -4,14 +4,16 @@ import statistics
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from study.judge import Verdict
 from study.spec import Case
+
+if TYPE_CHECKING:
+    from study.judge import Verdict
 
 
 class Progress:
@@ -50,7 +52,7 @@ class Progress:
     def finished(
         self,
         case: Case,
-        verdict: Verdict,
+        verdict: "Verdict",
         windows: Sequence[Mapping[str, Any]],
         loads: Sequence[Mapping[str, Any]] = (),
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from launch import monitor
 from launch.monitor import Monitor
-from launch.process import Child
+from launch.process import STOP_SIGNALS, Child
 from study import commands, judge, record
 from study.commands import Command, Tools
 from study.models import Model
@@ -28,7 +28,6 @@ GPU_SAMPLES = "gpu.csv"
 PACKAGES = "packages.json"
 # A measured engine that does not end by itself within this, its profiler's report included, is ended.
 CLOSING_S = 180.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(kw_only=True, eq=False)

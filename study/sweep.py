@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from analysis.errors import TraceError
 from launch import host
 from launch.engines import ENGINES
+from launch.process import STOP_SIGNALS
 from study import commands, gpus, live, models, plan_view, replay
 from study.commands import Tools
 from study.errors import StudyError
@@ -21,8 +22,10 @@ from study.options import Options, parse
 from study.plan import Plan, plan, waves
 from study.progress import Progress
 from study.record import StudyFolder
-from study.runner import STOP_SIGNALS, Runner
 from study.spec import Case
+
+if TYPE_CHECKING:
+    from study.runner import Runner
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
 OK, WRONG, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
@@ -103,8 +106,6 @@ def _replay(options: Options, missing: Sequence[str], console: Console) -> int:
 
 def _run(options: Options, tools: Tools, console: Console) -> int:
     live.check_checkpoint(options.spec)
-    if options.report:
-        replay.check_report()
     gpu, count = _gpu(options, must_be_here=True)
     planned = plan(options.spec, gpu, count, tools.versions)
     _doubts(tools, console)
@@ -113,6 +114,8 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
         console.print(label, soft_wrap=True, **PLAIN)
     if not planned.cases:
         raise StudyError(f"nothing to run: all {len(planned.skips)} combinations are skipped, for the reasons above")
+    if options.report:
+        replay.check_report()
     folder = StudyFolder(options.spec.out)
     folder.open(options.spec.as_json(), _details(planned, gpu, count, options.argv))
     todo = [case for case in planned.cases if _to_run(folder.outcome(case), options.retry_failed)]
@@ -138,7 +141,10 @@ def _doubts(tools: Tools, console: Console) -> None:
             console.print(f"{doubt}; the cases say whether it did as asked", soft_wrap=True, **PLAIN)
 
 
-def _runner(folder: StudyFolder, tools: Tools, cases: Sequence[Case], progress: Progress) -> Runner:
+def _runner(folder: StudyFolder, tools: Tools, cases: Sequence[Case], progress: Progress) -> "Runner":
+    # Only here: it reads traces, and what it takes for that is not loaded in a moment, as a dry run should be.
+    from study.runner import Runner  # noqa: PLC0415
+
     return Runner(
         folder=folder,
         tools=tools,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from launch.process import STOP_SIGNALS
 from study import runner
-from study.runner import STOP_SIGNALS, in_one_piece
+from study.runner import in_one_piece
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)

@@ -19,6 +19,7 @@ RECORDED = ROOT / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
 ON = "llama3-8b_vllm_tp1_graphs-on"
 OFF = "llama3-8b_vllm_tp1_graphs-off"
 DRAWING = ("bokeh", "jinja2", "matplotlib")
+READING = ("pandas", "numpy", "pyarrow", "adbc_driver_sqlite")
 SMALL = ["--tp", "1", "--engines", "vllm", "--windows", "2", "--output-tokens", "16", "--prompt-tokens", "8"]
 
 
@@ -35,6 +36,11 @@ def command(out: Path, *flags: str) -> list[str]:
 
 def sweep(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
     return run(command(out, "--live", *flags), **extra)
+
+
+def measure(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """A live study without its report, which takes longer than all the rest."""
+    return sweep(out, "--no-report", *flags, **extra)
 
 
 def run(argv: list[str], **extra: str) -> subprocess.CompletedProcess[str]:
@@ -86,17 +92,17 @@ def test_a_live_study_leaves_whole_folders_and_a_report(tmp_path: Path, trace) -
 
 def test_a_second_run_keeps_finished_cases_and_starts_no_engine(tmp_path: Path) -> None:
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
-    assert sweep(tmp_path, *flags).returncode == 0
+    assert measure(tmp_path, *flags).returncode == 0
     before = record(tmp_path, f"{ON}_trace-off_r1")
-    again = sweep(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
+    again = measure(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
     assert again.returncode == 0 and "0 to run" in again.stdout
     assert record(tmp_path, f"{ON}_trace-off_r1") == before
 
 
 def test_a_folder_of_another_study_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
-    assert sweep(tmp_path, *flags).returncode == 0
-    other = sweep(tmp_path, *flags, "--seed", "7")
+    assert measure(tmp_path, *flags).returncode == 0
+    other = measure(tmp_path, *flags, "--seed", "7")
     assert other.returncode == 1 and "seed: 0 there, 7 now" in other.stderr and "Traceback" not in other.stderr
 
 
@@ -117,7 +123,7 @@ def test_a_failed_case_is_recorded_with_its_reason_and_the_study_goes_on(
 ) -> None:
     flags = ["--tp", "1", "--graphs", "on", "--repeats", "1", "--tracing", "off", "--windows", "1", "--timeout", "4"]
     extra = {"STANDIN_MISBEHAVE": fault, "STANDIN_WHEN": when, "STANDIN_ENGINE": "vllm"}
-    done = sweep(tmp_path, *flags, **extra)
+    done = measure(tmp_path, *flags, **extra)
     assert done.returncode == 3, done.stdout + done.stderr
     failed = record(tmp_path, f"{ON}_trace-off_r1")
     assert failed["outcome"] == "failed" and failed["reason"].startswith(reason)
@@ -126,16 +132,16 @@ def test_a_failed_case_is_recorded_with_its_reason_and_the_study_goes_on(
 
 
 def test_the_last_lines_of_the_log_stand_in_a_failed_record(tmp_path: Path) -> None:
-    sweep(tmp_path, *SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off", STANDIN_MISBEHAVE="crash")
+    measure(tmp_path, *SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off", STANDIN_MISBEHAVE="crash")
     assert record(tmp_path, f"{ON}_trace-off_r1")["log_tail"] == ["stand-in: about to crash"]
 
 
 def test_failed_cases_are_retried_only_when_asked(tmp_path: Path) -> None:
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
-    sweep(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
+    measure(tmp_path, *flags, STANDIN_MISBEHAVE="load-error")
     kept = sweep(tmp_path, *flags)
     assert kept.returncode == 3 and record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "failed"
-    retried = sweep(tmp_path, *flags, "--retry-failed")
+    retried = measure(tmp_path, *flags, "--retry-failed")
     assert retried.returncode == 0 and record(tmp_path, f"{ON}_trace-off_r1")["outcome"] == "ok"
 
 
@@ -146,7 +152,7 @@ def test_a_trace_that_never_came_is_a_failure_that_says_where_it_was_lost(
     tmp_path: Path, trace, fault: str, reason: str
 ) -> None:
     flags = (*SMALL, "--graphs", "on", "--tracing", "node")
-    done = sweep(tmp_path, *flags, STANDIN_MISBEHAVE=fault, STANDIN_WHEN="never", STANDIN_TRACE=trace("vllm", "on"))
+    done = measure(tmp_path, *flags, STANDIN_MISBEHAVE=fault, STANDIN_WHEN="never", STANDIN_TRACE=trace("vllm", "on"))
     assert done.returncode == 3
     assert record(tmp_path, f"{ON}_trace-node_r1")["reason"].startswith(reason)
 
@@ -161,12 +167,12 @@ def test_swapped_traces_make_a_case_invalid(tmp_path: Path, trace, label: str, f
 
 def test_a_case_is_invalid_when_the_engine_resolved_the_other_mode(tmp_path: Path) -> None:
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
-    assert sweep(tmp_path, *flags, STANDIN_MISBEHAVE="wrong-graphs").returncode == 3
+    assert measure(tmp_path, *flags, STANDIN_MISBEHAVE="wrong-graphs").returncode == 3
     assert "engine resolved graphs off" in record(tmp_path, f"{ON}_trace-off_r1")["reason"]
 
 
 def test_the_four_corners_of_vllms_switches_are_four_cases(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, "--compile", "on,off", "--repeats", "1", "--tracing", "off")
+    done = measure(tmp_path, *SMALL, "--compile", "on,off", "--repeats", "1", "--tracing", "off")
     assert done.returncode == 0, done.stdout + done.stderr
     found = {
         (case["asked"]["graphs"], case["asked"]["compile"], case["resolved"]["graphs"], case["resolved"]["compile"])
@@ -176,7 +182,7 @@ def test_the_four_corners_of_vllms_switches_are_four_cases(tmp_path: Path) -> No
 
 
 def test_each_batch_of_a_traced_case_gets_a_trace_of_its_own(tmp_path: Path, trace) -> None:
-    done = sweep(tmp_path, *SMALL, "--graphs", "on", "--tracing", "node", "--batches", "1,4",
+    done = measure(tmp_path, *SMALL, "--graphs", "on", "--tracing", "node", "--batches", "1,4",
                  STANDIN_TRACE=trace("vllm", "on"))  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     files = record(tmp_path, f"{ON}_trace-node_r1")["files"]["traces"]
@@ -184,7 +190,7 @@ def test_each_batch_of_a_traced_case_gets_a_trace_of_its_own(tmp_path: Path, tra
 
 
 def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, "--repeats", "1", "--tracing", "off", "--parallel-starts")
+    done = measure(tmp_path, *SMALL, "--repeats", "1", "--tracing", "off", "--parallel-starts")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split("| ")[-1] for line in done.stdout.splitlines() if "| llama" in line]
     first, second = f"{ON}_trace-off_r1", f"{OFF}_trace-off_r1"
@@ -198,14 +204,14 @@ def test_engines_that_start_together_are_measured_one_after_the_other(tmp_path: 
 
 def test_a_sweep_stays_on_the_gpus_that_it_may_see(tmp_path: Path) -> None:
     flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
-    assert sweep(tmp_path, *flags, CUDA_VISIBLE_DEVICES="1").returncode == 0
+    assert measure(tmp_path, *flags, CUDA_VISIBLE_DEVICES="1").returncode == 0
     found = record(tmp_path, f"{ON}_trace-off_r1")
     assert (found["env"]["CUDA_VISIBLE_DEVICES"], found["host"]["gpu_count"]) == ("1", 1)
 
 
 def test_engines_may_be_measured_at_the_same_time_and_their_records_say_so(tmp_path: Path) -> None:
     flags = ("--repeats", "1", "--tracing", "off", "--parallel-starts", "--measure-together", "--windows", "40")
-    done = sweep(tmp_path, *SMALL, *flags)
+    done = measure(tmp_path, *SMALL, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     names = [f"{ON}_trace-off_r1", f"{OFF}_trace-off_r1"]
     lines = [line.split("| ")[-1] for line in done.stdout.splitlines() if "| llama" in line]
@@ -220,7 +226,20 @@ def test_engines_may_be_measured_at_the_same_time_and_their_records_say_so(tmp_p
 def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, number: signal.Signals) -> None:
     orphan = tmp_path / "orphan"
     extra = {"STANDIN_MISBEHAVE": "orphan", "STANDIN_WHEN": "generate", "STANDIN_ENGINE": "sglang"}
-    flags = ["--live", "--tp", "1", "--graphs", "on", "--repeats", "1", "--tracing", "off", "--windows", "1"]
+    flags = [
+        "--live",
+        "--no-report",
+        "--tp",
+        "1",
+        "--graphs",
+        "on",
+        "--repeats",
+        "1",
+        "--tracing",
+        "off",
+        "--windows",
+        "1",
+    ]
     running = subprocess.Popen(
         command(tmp_path / "out", *flags),
         env=environment(STANDIN_ORPHAN=str(orphan), **extra),
@@ -249,18 +268,18 @@ def test_an_interrupt_leaves_finished_cases_and_no_process(tmp_path: Path, numbe
 
 
 def test_live_without_a_gpu_is_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, STANDIN_GPUS="0")
+    done = measure(tmp_path, *SMALL, STANDIN_GPUS="0")
     assert done.returncode == 1 and "no NVIDIA GPU" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "cases").exists()
 
 
 def test_live_without_an_engine_says_how_to_get_it(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, "--vllm-python", "/bin/false")
+    done = measure(tmp_path, *SMALL, "--vllm-python", "/bin/false")
     assert done.returncode == 1 and "-m launch.install vllm" in done.stderr
 
 
 def test_an_engine_that_hangs_at_its_end_has_been_measured_all_the_same(tmp_path: Path) -> None:
-    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off")
+    flags = (*SMALL, "--graphs", "on", "--repeats", "1", "--tracing", "off", "--no-report")
     program = f"import sys; from study import runner, sweep; runner.CLOSING_S = 1; sys.exit(sweep.main({flags!r} + ("
     program += f"'--live', '--out', {str(tmp_path)!r}, '--vllm-python', sys.executable, '--nsys', 'none')))"
     done = run([sys.executable, "-c", program], STANDIN_MISBEHAVE="hang", STANDIN_WHEN="close")
@@ -276,8 +295,8 @@ def without(modules: tuple[str, ...], out: Path, *flags: str) -> subprocess.Comp
     return run([sys.executable, "-c", program, *command(out, *flags)[3:]])
 
 
-def test_a_dry_run_needs_nothing_that_draws(tmp_path: Path) -> None:
-    done = without(DRAWING, tmp_path, "--dry-run", *SMALL)
+def test_a_dry_run_needs_nothing_that_draws_or_reads_traces(tmp_path: Path) -> None:
+    done = without((*DRAWING, *READING), tmp_path, "--dry-run", *SMALL)
     assert done.returncode == 0 and done.stdout.startswith("Plan for"), done.stderr
 
 
@@ -294,30 +313,30 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path: Path) -> None:
     tmp_path.joinpath("cases").mkdir()
     with (tmp_path / ".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        done = sweep(tmp_path, *SMALL, "--tracing", "off")
+        done = measure(tmp_path, *SMALL, "--tracing", "off")
     assert done.returncode == 1 and "another sweep is running" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = sweep(tmp_path / "file" / "out", *SMALL, "--tracing", "off")
+    done = measure(tmp_path / "file" / "out", *SMALL, "--tracing", "off")
     assert done.returncode == 1 and "name another --out" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_study_of_which_nothing_can_run_is_an_error_with_every_reason(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "--engines", "vllm", "--tp", "8", "--graphs", "on")
+    done = measure(tmp_path, "--engines", "vllm", "--tp", "8", "--graphs", "on")
     assert done.returncode == 1 and "nothing to run" in done.stderr
     assert "skipped llama3-8b vllm tp8 graphs on: tp8 needs 8 GPUs, there are 2" in done.stdout
 
 
 def test_a_checkpoint_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, "--checkpoint", str(tmp_path / "weights"))
+    done = measure(tmp_path, *SMALL, "--checkpoint", str(tmp_path / "weights"))
     assert done.returncode == 1 and "weights holds no config.json" in done.stderr
     assert not (tmp_path / "cases").exists()
 
 
 def test_a_gpu_that_is_not_this_host_s_is_refused_unless_it_is_a_dry_run(tmp_path: Path) -> None:
-    done = sweep(tmp_path, *SMALL, "--gpu", "rtx4090")
+    done = measure(tmp_path, *SMALL, "--gpu", "rtx4090")
     assert done.returncode == 1 and "this host has NVIDIA H200" in done.stderr
 
 
