@@ -1,12 +1,25 @@
-"""What every test may ask for: the tracked files of the project, and a real nsys."""
+"""What every test may ask for: the tracked files of the project, a real nsys, and what the recordings come to.
+
+The latter takes long, and so is made once; whoever asks for it leaves it as it is.
+"""
+
+from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from launch import install
+from tests import sweeps
+
+if TYPE_CHECKING:
+    from analysis.gathered import Gathered
+    from analysis.pairs import Pair
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ("__pycache__", "out", ".egg-info")
@@ -41,3 +54,32 @@ def real_nsys() -> Path:
             pytest.fail(absent)
         pytest.skip(absent)
     return found
+
+
+@pytest.fixture(scope="session")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> sweeps.Replayed:
+    """Everything that ships, replayed by the command that a reader types first."""
+    return sweeps.replay(tmp_path_factory.mktemp("replayed"))
+
+
+@pytest.fixture(scope="session")
+def shipped() -> tuple[Path, ...]:
+    """The recordings."""
+    return tuple(sorted(path.parent for path in (ROOT / "data" / "recordings").glob("*/recording.json")))
+
+
+@pytest.fixture(scope="session")
+def gathered(shipped: tuple[Path, ...]) -> Gathered:
+    """All recordings, as a report has them."""
+    from analysis.gathered import gather
+
+    return gather(shipped)
+
+
+@pytest.fixture(scope="session")
+def pairs_of(shipped: tuple[Path, ...]) -> Callable[..., list[Pair]]:
+    """The pairs of the recordings named, `pairs_of("h200x4-2026-11-21")`, or of all: `pairs_of()`."""
+    from analysis.pairs import recorded
+
+    of_one = cache(lambda name: recorded(ROOT / "data" / "recordings" / name)[0])
+    return lambda *names: [pair for name in names or [folder.name for folder in shipped] for pair in of_one(name)]

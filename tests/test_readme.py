@@ -1,15 +1,16 @@
 """The figures in the README are those of the recordings, recomputed."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
-from analysis import breakeven, predict, published, report, reproduced
+from analysis import breakeven, predict, published, reproduced
 from analysis.estimates import Estimate
-from analysis.pairs import recorded
+from analysis.gathered import Gathered
+from analysis.pairs import Pair
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 ALL_ENGINES = {**ENGINES, "hf": "transformers"}
@@ -18,17 +19,12 @@ BATCHES, MODEL = "h200x2-2026-11-21", "llama3-8b"
 PROBE = " *"
 
 
-@pytest.fixture(scope="module")
-def gathered(root: Path) -> report.Gathered:
-    return report.gather(sorted(path.parent for path in (root / "data" / "recordings").glob("*/recording.json")))
-
-
-def test_every_row_of_the_answer_is_what_the_recordings_give(root: Path, gathered: report.Gathered) -> None:
+def test_every_row_of_the_answer_is_what_the_recordings_give(root: Path, gathered: Gathered) -> None:
     shown = re.findall(r"^\| (?:vLLM|SGLang) TP.*\|$", (root / "README.md").read_text(), re.MULTILINE)
     assert shown == [_row(gathered, engine, tp) for engine in ENGINES for tp in (1, 2, 4, 8)]
 
 
-def test_every_row_by_batch_is_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+def test_every_row_by_batch_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
     pairs = gathered.pairs[gathered.pairs["study"] == BATCHES].set_index(["batch", "model"])
     rows = [
         f"| {batch} | {_gain(pairs.loc[batch, 'llama3-8b'])} | {_gain(pairs.loc[batch, 'qwen2.5-7b'])} |"
@@ -42,7 +38,7 @@ def _gain(pair: "pd.Series[float]") -> str:
     return f"{pair['off_tpot_ms']:#.3g} / {pair['on_tpot_ms']:#.3g} | {pair['gain_ratio']:.2f}"
 
 
-def test_what_is_said_of_load_is_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+def test_what_is_said_of_load_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
     said = " ".join((root / "README.md").read_text().split())
     loads = gathered.served.set_index("rate")
     low, high = loads.loc[11.0], loads.loc[48.0]
@@ -56,9 +52,7 @@ def _both(load: "pd.Series[float]", figure: str) -> str:
     return " / ".join(f"{load[f'{graphs}_{figure}']:#.3g}".rstrip(".") for graphs in ("off", "on"))
 
 
-def test_every_published_figure_stands_beside_ours_or_beside_why_there_is_none(
-    root: Path, gathered: report.Gathered
-) -> None:
+def test_every_published_figure_stands_beside_ours_or_beside_why_there_is_none(root: Path, gathered: Gathered) -> None:
     shown = re.findall(r"^\| (?:RTX 4090|A800), .*\|$", (root / "README.md").read_text(), re.MULTILINE)
     assert shown == [_published(row) for row in reproduced.rows(gathered.studies)]
 
@@ -76,7 +70,7 @@ def _published(row: dict[str, Any]) -> str:
     return f"| {about} | {of} | {theirs} | {ours if row['study'] else '-'} | {on} |"
 
 
-def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathered: report.Gathered) -> None:
+def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
     mine = gathered.pairs["study"] == "h200x1-2026-11-21"
     pairs = gathered.pairs[mine & (gathered.pairs["batch"] == 1)].set_index("compile")
     off, on = (
@@ -88,9 +82,10 @@ def test_vllms_switches_set_apart_are_what_the_recording_gives(root: Path, gathe
     assert said in " ".join((root / "README.md").read_text().split())
 
 
-def test_the_reason_is_what_the_recordings_foretell(root: Path, gathered: report.Gathered) -> None:
-    folders = sorted((root / "data" / "recordings").glob("*/"))
-    pairs = [pair for folder in folders for pair in recorded(folder)[0]]
+def test_the_reason_is_what_the_recordings_foretell(
+    root: Path, gathered: Gathered, pairs_of: Callable[..., list[Pair]]
+) -> None:
+    pairs = pairs_of()
     model = predict.recorded()
     found = [row for row in breakeven.rows(pairs, model) if row["batch"] == 1]
     rows = {(row["engine"], row["tp"], row["gpu"], row["study"][:6]): row for row in found}
@@ -142,7 +137,7 @@ def _tenths(estimate: Estimate) -> str:
     return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
 
 
-def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
+def _row(gathered: Gathered, engine: str, tp: int) -> str:
     found = gathered.pairs[lambda row: (row["engine"] == engine) & (row["tp"] == tp) & (row["batch"] == 1)]
     found = found[(found["compile"] == "engine") & (found["model"] == MODEL) & (found["study"] != BATCHES)]
     own = found[found["made_by"] == "study.sweep"]
@@ -158,7 +153,7 @@ def _row(gathered: report.Gathered, engine: str, tp: int) -> str:
     )
 
 
-def _traces(gathered: report.Gathered) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _traces(gathered: Gathered) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return [(dict(found.about), found.summary) for found in gathered.evidence if found.summary]
 
 

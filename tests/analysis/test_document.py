@@ -12,6 +12,7 @@ import pytest
 from analysis import compare, extract, iterations
 from analysis.__main__ import main
 from analysis.frames import TABLES, Frames
+from analysis.gathered import Gathered
 from analysis.steps import REASONS
 from analysis.summary import summarise
 from tests import traces
@@ -47,10 +48,6 @@ def schema(of_output: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _recorded(root: Path) -> list[Path]:
-    return sorted((root / "data").rglob("*.sqlite.xz"))
-
-
 def test_the_schema_is_one(of_output: dict[str, Any], schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(of_output)
     assert all(found.get("description") for _, found in _keys(schema, ""))
@@ -74,14 +71,17 @@ def test_what_the_command_prints_is_as_the_schema_says(
         jsonschema.validate(printed[0], of_output)
 
 
-def test_summaries_of_all_recorded_traces_are_as_the_schema_says(root: Path, schema: dict[str, Any]) -> None:
+def test_summaries_of_all_recorded_traces_are_as_the_schema_says(
+    root: Path, gathered: Gathered, schema: dict[str, Any]
+) -> None:
     validator = jsonschema.Draft202012Validator(schema)
-    paths = _recorded(root)
-    assert len(paths) >= 24
+    summaries = [(str(dict(found.about)), found.summary) for found in gathered.evidence]
+    summaries += [(path.name, summarise(path)) for path in sorted((root / "data" / "traces").rglob("*.sqlite.xz"))]
+    assert len(summaries) == len(list((root / "data").rglob("*.sqlite.xz"))) >= 24
     problems = [
-        f"{path.parent.name}/{path.name}: {error.json_path}: {error.message}"
-        for path in paths
-        for error in validator.iter_errors(summarise(path))
+        f"{name}: {error.json_path}: {error.message}"
+        for name, summary in summaries
+        for error in validator.iter_errors(summary)
     ]
     assert problems == []
 

@@ -1,6 +1,7 @@
 """The fit on pairs made by a known law, and what the recorded pairs give: errors, coverage, constants on file."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,9 +100,8 @@ def test_a_trace_that_contradicts_its_label_is_no_half(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded(root: Path) -> list[Pair]:
-    folders = sorted(path.parent for path in (root / "data" / "recordings").glob("*/recording.json"))
-    return [pair for folder in folders for pair in pairs.recorded(folder)[0]]
+def recorded(pairs_of: Callable[..., list[Pair]]) -> list[Pair]:
+    return pairs_of()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Another TP by hand-made iterations, and one recorded TP beside what another foretells."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from analysis import pairs, predict
+from analysis import predict
 from analysis.errors import TraceError
 from analysis.pairs import Pair
 from analysis.parallel import ALL_REDUCE_ERROR, ALL_REDUCE_US, with_tp
@@ -46,8 +46,8 @@ def test_what_was_never_recorded_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def recorded(root: Path) -> list[Pair]:
-    return pairs.recorded(root / "data" / "recordings" / "h200x4-2026-11-21")[0]
+def recorded(pairs_of: Callable[..., list[Pair]]) -> list[Pair]:
+    return pairs_of("h200x4-2026-11-21")
 
 
 def test_collectives_take_what_is_said_of_them(recorded: list[Pair]) -> None:

@@ -1,19 +1,20 @@
 """Verdicts on published figures and rules: by pairs made by hand, and by the recordings."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis import pairs, predict, published
+from analysis import predict, published
 from analysis.pairs import Pair
 from tests.analysis.test_pairs import made
 
 
 @pytest.fixture(scope="module")
-def recorded(root: Path) -> list[Pair]:
-    return pairs.recorded(root / "data" / "recordings" / "h200x4-2026-11-21")[0]
+def recorded(pairs_of: Callable[..., list[Pair]]) -> list[Pair]:
+    return pairs_of("h200x4-2026-11-21")
 
 
 @pytest.fixture(scope="module")

@@ -1,34 +1,21 @@
 """The report of all that ships: made in time, small, quick to open, with the answer on the first screen."""
 
-import time
-from pathlib import Path
-
 import pytest
 
-from analysis import report
 from tests.browser.conftest import Opener
+from tests.sweeps import Replayed
 
 MOST_S, MOST_BYTES = 60, 5_000_000
 
 
-@pytest.fixture(scope="module")
-def shipped(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """The page, and how many seconds it took."""
-    began = time.monotonic()
-    folders = sorted(path.parent for path in (root / "data" / "recordings").glob("*/recording.json"))
-    page = report.build(folders, tmp_path_factory.mktemp("shipped"))
-    return page, time.monotonic() - began
-
-
-def test_it_is_made_in_a_minute_and_below_five_megabytes(shipped: tuple[Path, float]) -> None:
-    page, seconds = shipped
-    assert seconds < MOST_S
-    assert page.stat().st_size < MOST_BYTES
+def test_it_is_made_in_a_minute_and_below_five_megabytes(replayed: Replayed) -> None:
+    assert replayed.seconds < MOST_S
+    assert replayed.page.stat().st_size < MOST_BYTES
 
 
 @pytest.mark.parametrize("screen", ["desktop", "phone"])
-def test_the_answer_is_on_the_first_screen(shipped: tuple[Path, float], open_page: Opener, screen: str) -> None:
-    page = open_page(shipped[0], screen=screen).page
+def test_the_answer_is_on_the_first_screen(replayed: Replayed, open_page: Opener, screen: str) -> None:
+    page = open_page(replayed.page, screen=screen).page
     assert 0 < page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 2000
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     tops = [page.locator(f"#verdict {part}").first.bounding_box() for part in ("li", "table", "img")]
@@ -38,9 +25,9 @@ def test_the_answer_is_on_the_first_screen(shipped: tuple[Path, float], open_pag
     assert screen == "phone" or starts[2] < page.viewport_size["height"] / 2
 
 
-def test_a_printed_table_is_no_wider_than_the_paper(shipped: tuple[Path, float], open_page: Opener) -> None:
+def test_a_printed_table_is_no_wider_than_the_paper(replayed: Replayed, open_page: Opener) -> None:
     """A4 with the margins that browsers leave, at 96 dots an inch."""
-    page = open_page(shipped[0]).page
+    page = open_page(replayed.page).page
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 718, "height": 1000})
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

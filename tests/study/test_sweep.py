@@ -3,7 +3,6 @@
 import fcntl
 import json
 import lzma
-import os
 import signal
 import subprocess
 import sys
@@ -13,25 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-STANDIN = ROOT / "tests" / "standin"
+from tests.sweeps import ROOT, SMALL, Replayed, command, environment, run
+
 RECORDED = ROOT / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
 ON = "llama3-8b_vllm_tp1_graphs-on"
 OFF = "llama3-8b_vllm_tp1_graphs-off"
 DRAWING = ("bokeh", "jinja2", "matplotlib")
 READING = ("pandas", "numpy", "pyarrow", "adbc_driver_sqlite")
-SMALL = ["--tp", "1", "--engines", "vllm", "--windows", "2", "--output-tokens", "16", "--prompt-tokens", "8"]
-
-
-def environment(**extra: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN", "NSYS"))}
-    path = f"{STANDIN}{os.pathsep}{kept['PATH']}"
-    return {**kept, "PATH": path, "PYTHONPATH": f"{STANDIN / 'engines'}{os.pathsep}{ROOT}", **extra}
-
-
-def command(out: Path, *flags: str) -> list[str]:
-    python = f"--vllm-python={sys.executable}", f"--sglang-python={sys.executable}"
-    return [sys.executable, "-m", "study.sweep", "--out", str(out), f"--nsys={STANDIN / 'nsys'}", *python, *flags]
 
 
 def sweep(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -41,12 +28,6 @@ def sweep(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[s
 def measure(out: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """A live study without its report, which takes longer than all the rest."""
     return sweep(out, "--no-report", *flags, **extra)
-
-
-def run(argv: list[str], **extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        argv, env=environment(**extra), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def record(out: Path, name: str) -> dict:
@@ -340,14 +321,15 @@ def test_a_gpu_that_is_not_this_host_s_is_refused_unless_it_is_a_dry_run(tmp_pat
     assert done.returncode == 1 and "this host has NVIDIA H200" in done.stderr
 
 
-def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(tmp_path: Path) -> None:
-    done = run(command(tmp_path, *SMALL), STANDIN_GPUS="0")
+def test_without_a_gpu_the_recorded_study_is_replayed_and_marked(replayed: Replayed, shipped: tuple[Path, ...]) -> None:
+    done = replayed.done
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("Replaying the recorded study: no NVIDIA GPU")
     assert "RECORDED 2026-11-21 on 4x NVIDIA H200" in done.stdout
     last = done.stdout.splitlines()[-1]
     assert last.startswith("A replay shows what was recorded; without effect: --engines") and "no NVIDIA GPU" in last
-    page = (tmp_path / "report.html").read_text()
+    page = replayed.page.read_text()
+    assert [folder.name for folder in shipped if folder.name not in page] == []
     assert "RECORDED" in page and "580.159.04" in page
 
 
