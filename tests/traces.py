@@ -11,8 +11,13 @@ Tables appear only when they have rows, as in nsys's lazy export. `decode` makes
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import cache
 from itertools import count
 from pathlib import Path
+
+from analysis import extract, iterations
+from analysis.extract import Activity
+from analysis.iterations import Trace
 
 KERNEL = "CUPTI_ACTIVITY_KIND_KERNEL"
 COPY = "CUPTI_ACTIVITY_KIND_MEMCPY"
@@ -209,6 +214,18 @@ def _write(database: sqlite3.Connection, table: str, rows: list[dict[str, object
     database.execute(f'CREATE TABLE "{table}" ({", ".join(f"{name} {types[name]}" for name in names)})')
     cells = [[row.get(name) for name in names] for row in rows]
     database.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * len(names))})', cells)
+
+
+@cache
+def activity(path: Path) -> Activity:
+    """What a recorded trace holds, read once for all tests; they leave it as it is."""
+    return extract.read(path)
+
+
+@cache
+def found(path: Path) -> Trace:
+    """The iterations of a recorded trace, found once for all tests; they leave it as it is."""
+    return iterations.find(activity(path))
 
 
 def recorded(engine: str, tp: int, graphs: str) -> Path:

@@ -1,25 +1,19 @@
 """The accounts of recorded traces: they add up, agree with one another, and name who waits for whom."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis import summary
+from analysis.gathered import Gathered
 
 CASE = "llama3-8b_{}_tp{}_graphs-{}_trace-node_r1"
 
 
 @pytest.fixture(scope="module")
-def summarised(root: Path) -> Any:
-    known: dict[str, dict[str, Any]] = {}
-
-    def of(engine: str, tp: int, graphs: str) -> dict[str, Any]:
-        case = CASE.format(engine, tp, graphs)
-        folder = root / "data" / "recordings" / "h200x4-2026-11-21" / "cases" / case
-        return known.setdefault(case, summary.summarise(folder / "trace_b1.sqlite.xz"))
-
-    return of
+def summarised(gathered: Gathered) -> Any:
+    abouts = [(dict(found.about), found.summary) for found in gathered.evidence]
+    known = {about["case"]: found for about, found in abouts if about["study"] == "h200x4-2026-11-21"}
+    return lambda engine, tp, graphs: known[CASE.format(engine, tp, graphs)]
 
 
 @pytest.mark.parametrize(("engine", "tp"), [("vllm", 1), ("vllm", 4), ("sglang", 2), ("sglang", 4)])

@@ -248,7 +248,7 @@ def test_the_trace_is_left_as_it_was(tmp_path):
     scope="module", params=[("vllm", 1), ("vllm", 4), ("vllm", 8), ("sglang", 1), ("sglang", 2), ("sglang", 8)]
 )
 def eager(request):
-    return iterations.find(extract.read(traces.recorded(*request.param, "off")))
+    return traces.found(traces.recorded(*request.param, "off"))
 
 
 def test_the_law_holds_on_every_recorded_trace_without_graphs(eager):
@@ -287,7 +287,7 @@ def test_what_is_said_to_wait_for_its_launch_came_late_and_what_is_said_to_depen
     [("vllm", "off", 7790, 0), ("sglang", "off", 9126, 0), ("vllm", "on", 37, 215), ("sglang", "on", 17, 171)],
 )
 def test_an_iteration_of_one_gpu_is_idle_as_long_as_an_independent_analysis_finds(engine, graphs, idle_us, graph_us):
-    trace = iterations.find(extract.read(traces.recorded(engine, 1, graphs)))
+    trace = traces.found(traces.recorded(engine, 1, graphs))
     rows = causes.label(trace, causes.law(trace))
     gaps_ns = rows.pivot_table(index="iteration", columns="cause", values="gap_ns", aggfunc="sum", observed=False)
     found_us = gaps_ns.median() / 1e3

@@ -187,7 +187,7 @@ def test_a_collective_that_begins_before_the_last_kernel_ended_counts_from_its_b
 
 def test_what_an_early_all_reduce_takes_is_what_it_takes_without_graphs_if_counted_from_its_begin() -> None:
     def took_ns(graphs: str) -> tuple[float, float]:
-        trace = iterations.find(extract.read(recorded("sglang", 2, graphs)))
+        trace = traces.found(recorded("sglang", 2, graphs))
         matched = collectives.match(trace)
         rows = matched.instances.assign(before_ns=trace.operations["latest_end_ns"].to_numpy()[matched.rows])
         arrived = rows[rows["last"] & (rows["signature"] == rows["signature"].mode()[0])]
@@ -317,7 +317,7 @@ def test_the_input_stays_as_it_was(tmp_path: Path) -> None:
 def test_idle_and_waiting_agree_over_all_ranks_of_recorded_traces(
     engine: str, tp: int, graphs: str, instances: int, lost_percent: float
 ) -> None:
-    trace = iterations.find(extract.read(recorded(engine, tp, graphs)))
+    trace = traces.found(recorded(engine, tp, graphs))
     matched = collectives.match(trace)
     waited = collectives.waits(trace, matched)
     iter_ms = (trace.iterations["end_ns"] - trace.iterations["start_ns"]) / 1e6
@@ -338,5 +338,5 @@ def test_in_vllm_without_graphs_one_rank_is_always_last_and_in_sglang_it_rotates
 
 
 def _stragglers(engine: str) -> pd.DataFrame:
-    matched: Matched = collectives.match(iterations.find(extract.read(recorded(engine, 8, "off"))))
+    matched: Matched = collectives.match(traces.found(recorded(engine, 8, "off")))
     return collectives.stragglers(matched)

@@ -20,6 +20,7 @@ import pytest
 
 from analysis import causes, collectives, critical_path, extract, iterations
 from analysis.iterations import Trace
+from tests import traces
 from tests.traces import Sqlite, recorded
 
 Part = tuple[str, int, int]
@@ -288,7 +289,7 @@ def _near(found_us: float, expected_us: float) -> bool:
 
 @cache
 def _recorded(engine: str, tp: int, graphs: str) -> tuple[Trace, pd.DataFrame]:
-    trace = iterations.find(extract.read(recorded(engine, tp, graphs)))
+    trace = traces.found(recorded(engine, tp, graphs))
     gaps = causes.label(trace, causes.law(trace))
     return trace, critical_path.find(trace, gaps, collectives.match(trace))
 

@@ -71,7 +71,7 @@ def test_steps_that_do_not_follow_each_other_are_no_pair(tmp_path: Path) -> None
 @pytest.mark.parametrize("graphs", ["on", "off"])
 @pytest.mark.parametrize(("engine", "tp"), [("vllm", 1), ("vllm", 4), ("vllm", 8), ("sglang", 1), ("sglang", 8)])
 def test_real_traces_agree_with_marks_of_the_host(engine: str, tp: int, graphs: str) -> None:
-    found = cross_check.find(iterations.find(extract.read(traces.recorded(engine, tp, graphs))))
+    found = cross_check.find(traces.found(traces.recorded(engine, tp, graphs)))
     expected = "nvtx" if engine == "vllm" else "graph launches" if graphs == "on" else "sampled-token copy"
     assert found["by"] == expected
     assert abs(found["difference_ratio"]) < 0.045
@@ -79,5 +79,5 @@ def test_real_traces_agree_with_marks_of_the_host(engine: str, tp: int, graphs: 
 
 @pytest.mark.parametrize("name", ["vllm_on_tp2", "vllm_piecewise_tp1", "sglang_off_tp1", "sglang_on_tp2"])
 def test_served_traces_agree_where_decode_steps_follow_each_other(name: str) -> None:
-    found = cross_check.find(iterations.find(extract.read(traces.served(name))))
+    found = cross_check.find(traces.found(traces.served(name)))
     assert abs(found["difference_ratio"]) < 0.02

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from analysis import compare, extract, iterations
+from analysis import compare
 from analysis.__main__ import main
 from analysis.frames import TABLES, Frames
 from analysis.gathered import Gathered
@@ -177,7 +177,7 @@ def test_every_table_says_what_a_row_is_as_the_code_does(root: Path, document: s
 
 
 def test_every_key_of_a_comparison_is_documented(document: str) -> None:
-    off, on = (iterations.find(extract.read(traces.recorded("sglang", 1, graphs))) for graphs in ("off", "on"))
+    off, on = (traces.found(traces.recorded("sglang", 1, graphs)) for graphs in ("off", "on"))
     found = compare.compare(off, on).to_json()
     rows = _rows(document, "JSON of a comparison")
     assert [key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])] == list(found)

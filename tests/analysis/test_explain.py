@@ -18,7 +18,7 @@ def explained(trace: traces.Sqlite, folder: Path) -> dict[str, Any]:
 
 
 def recorded(engine: str, tp: int, graphs: str) -> dict[str, Any]:
-    trace = iterations.find(extract.read(traces.recorded(engine, tp, graphs)))
+    trace = traces.found(traces.recorded(engine, tp, graphs))
     return explain.explain(trace, f"{engine} {tp}")
 
 

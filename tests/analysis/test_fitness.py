@@ -229,7 +229,7 @@ def test_ranks_that_meet_in_no_known_collective_are_unfit(tmp_path: Path, trace:
 
 
 def test_real_collectives_of_unknown_names_are_unfit_and_named(tmp_path: Path) -> None:
-    activity = extract.read(recorded("vllm", 4, "on"))
+    activity = traces.activity(recorded("vllm", 4, "on"))
     rows = activity.signatures
     renamed = (
         rows["name"].str.replace("cross_device_reduce_1stage", "fused_peer").str.replace("ncclDevKernel_", "peer_")
@@ -245,7 +245,7 @@ def test_real_collectives_of_unknown_names_are_unfit_and_named(tmp_path: Path) -
 def test_a_real_all_reduce_of_an_unknown_name_beside_a_known_all_gather_is_unfit(
     engine: str, tp: int, known: str
 ) -> None:
-    activity = extract.read(recorded(engine, tp, "on"))
+    activity = traces.activity(recorded(engine, tp, "on"))
     rows = activity.signatures
     renamed = rows["name"].str.replace(known, "fused_peer")
     trace = iterations.find(replace(activity, signatures=rows.assign(name=renamed)))
@@ -335,7 +335,7 @@ def test_a_window_that_is_not_stationary_is_a_note(tmp_path: Path) -> None:
 @pytest.mark.parametrize("graphs", ["off", "on"])
 @pytest.mark.parametrize(("engine", "tp"), [("vllm", 1), ("vllm", 4), ("vllm", 8), ("sglang", 2), ("sglang", 8)])
 def test_real_captures_are_fit(engine: str, tp: int, graphs: str) -> None:
-    found = fitness.check(iterations.find(extract.read(recorded(engine, tp, graphs))))
+    found = fitness.check(traces.found(recorded(engine, tp, graphs)))
     assert [check.reason for check in found.unfit] == []
     replays = [check.found for check in found.checks if check.name == "graph launches"]
     # Where the anchor lies in the graph, the first of the steady iterations begins in the launch before.

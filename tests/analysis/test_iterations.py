@@ -295,7 +295,7 @@ def test_ranks_that_run_different_things_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("engine", "tp", "graphs"), WALL_US)
 def test_iteration_times_of_real_traces_agree_with_an_independent_analysis(engine: str, tp: int, graphs: str) -> None:
-    found = iterations.find(extract.read(traces.recorded(engine, tp, graphs)))
+    found = traces.found(traces.recorded(engine, tp, graphs))
     length_us = (found.iterations["end_ns"] - found.iterations["start_ns"]) / 1e3
     by_rank = length_us.groupby(found.iterations["rank"]).median()
     assert len(by_rank) == tp

@@ -142,7 +142,7 @@ def test_fused_kernels_without_a_name_rotate_where_they_run_before_the_cache_is_
 def test_the_time_of_all_kernels_of_a_real_trace_is_its_useful_time_and_little_of_it_is_other(
     engine: str, tp: int, graphs: str
 ) -> None:
-    trace = iterations.find(extract.read(recorded(engine, tp, graphs)))
+    trace = traces.found(recorded(engine, tp, graphs))
     matched = collectives.match(trace)
     found = kernels.table(trace, matched)
     useful_us = 1e3 * collectives.waits(trace, matched)["useful_ms"].mean()

@@ -195,7 +195,7 @@ def test_the_latest_end_is_of_earlier_rows_of_the_same_group() -> None:
 
 
 def test_busy_and_straggler_of_a_real_trace_are_as_published() -> None:
-    trace = iterations.find(extract.read(traces.recorded("vllm", 4, "off")))
+    trace = traces.found(traces.recorded("vllm", 4, "off"))
     samples = measure.measure(trace)
     wide = samples.pivot_table(index="rank", columns="quantity", values="value", aggfunc="median")
     assert wide["busy_ms"].tolist() == pytest.approx([18.9, 18.9, 2.5, 18.9], rel=0.01)

@@ -19,6 +19,7 @@ from analysis import causes, collectives, compact, critical_path, extract, itera
 from analysis.extract import Activity
 from analysis.intervals import union
 from analysis.iterations import Trace
+from tests import traces
 from tests.traces import recorded
 
 # NVIDIA's own rule gpu_gaps (nsys 2023.4.4, gap=0 rows=-1), summed per GPU, in ns: over the whole capture, prefill
@@ -165,7 +166,7 @@ def test_in_the_projects_own_recordings_the_parts_add_up_and_ranks_do_the_same_w
 
 @cache
 def _activity(engine: str, tp: int, graphs: str) -> Activity:
-    return extract.read(recorded(engine, tp, graphs))
+    return traces.activity(recorded(engine, tp, graphs))
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import extract, pairs, predict, replay
+from analysis import pairs, predict, replay
 from analysis.errors import TraceError
 from analysis.pairs import Pair
 from analysis.replay import Graph
@@ -149,7 +149,7 @@ def test_launching_a_graph_costs_what_graphs_recorded_whole_show(recorded: list[
     nodes = {pair.key[:3]: max(s.body.sum() for s in pair.on.strands) for pair in recorded if pair.on is not None}
     for engine in ("vllm", "sglang"):
         for tp in (1, 2):
-            calls = extract.read(traces.steady(f"{engine}_whole-graphs_tp{tp}")).calls
+            calls = traces.activity(traces.steady(f"{engine}_whole-graphs_tp{tp}")).calls
             graph = calls[calls["kind"] == "graph"]
             took_us = float((graph["end_ns"] - graph["start_ns"]).median()) / 1e3
             assert took_us / nodes[engine, "llama3-8b", tp] == pytest.approx(replay.NODE_US, abs=0.06)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import extract, iterations, predict, replay
+from analysis import predict, replay
 from analysis.calibrations import ENGINE, TORCH, Calibration
 from analysis.estimates import Estimate, within
 from analysis.predict import Model
@@ -99,7 +99,7 @@ def test_hosts_of_one_rank_and_of_several_are_told_apart(engine: str, ranks: int
 
 def test_one_ranks_row_says_the_opposite_of_what_bounds_the_iteration() -> None:
     """vLLM TP4: a GPU that spins in collectives looks busy all the time; the iteration waits for launches."""
-    trace = iterations.find(extract.read(traces.recorded("vllm", 4, "off")))
+    trace = traces.found(traces.recorded("vllm", 4, "off"))
     steady = trace.operations[trace.operations["iteration"] >= 0]
     length_ns = (trace.iterations["end_ns"] - trace.iterations["start_ns"]).groupby(trace.iterations["rank"]).sum()
     busy_ratio = (steady["end_ns"] - steady["start_ns"]).groupby(steady["rank"]).sum() / length_ns
@@ -129,11 +129,11 @@ def test_r_says_of_any_host_and_memory_what_playing_both_halves_says(
 
 @cache
 def _recorded(engine: str, tp: int) -> Typical:
-    return predict.facts(iterations.find(extract.read(traces.recorded(engine, tp, "off"))))
+    return predict.facts(traces.found(traces.recorded(engine, tp, "off")))
 
 
 def test_a_prediction_keeps_what_was_traced_apart(tmp_path: Path) -> None:
-    found = predict.predict(iterations.find(extract.read(traces.recorded("sglang", 1, "on"))), "tp1")
+    found = predict.predict(traces.found(traces.recorded("sglang", 1, "on")), "tp1")
     assert found["mark"] == "PREDICTED"
     assert set(found["graphs_off_ms"]) == set(found["ratio"]) == {"value", "low", "high"}
     assert "graphs_on_ms" not in found

@@ -114,7 +114,7 @@ def test_where_the_engine_marks_steps_an_open_end_without_a_mark_is_none(tmp_pat
 def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
     engine: str, tp: int, graphs: str
 ) -> None:
-    activity = extract.read(traces.recorded(engine, tp, graphs))
+    activity = traces.activity(traces.recorded(engine, tp, graphs))
     found = steps.counts(iterations.find(activity))
     # vLLM's ranges say 23; SGLang, which schedules a step ahead, runs one more.
     assert (found["prefill"], found["decode"]) == (1, 23 + (engine == "sglang"))
@@ -124,7 +124,7 @@ def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
 
 @pytest.mark.parametrize("name", VLLM)
 def test_of_a_served_vllm_as_many_steps_of_each_kind_are_counted_as_it_marked(name: str) -> None:
-    activity = extract.read(traces.served(name))
+    activity = traces.activity(traces.served(name))
     marks = step_marks.marked(activity, 0)["kind"].value_counts()
     found = steps.counts(iterations.find(activity))
     assert {kind: found[kind] for kind in steps.KINDS} == {kind: marks.get(kind, 0) for kind in steps.KINDS}
@@ -342,7 +342,7 @@ def test_too_few_steps_of_one_sort_within_the_window_are_refused(tmp_path: Path)
 
 @pytest.mark.parametrize("name", VLLM)
 def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> None:
-    activity = extract.read(traces.served(name))
+    activity = traces.activity(traces.served(name))
     marked = iterations.find(activity).steps
     told = iterations.find(dataclasses.replace(activity, ranges=activity.ranges.iloc[:0])).steps
     assert set(marked["kind"]) == {"decode", "mixed"}
@@ -357,7 +357,7 @@ def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> Non
 
 @pytest.mark.parametrize("name", VLLM)
 def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
-    activity = extract.read(traces.served(name))
+    activity = traces.activity(traces.served(name))
     truth = step_marks.marked(activity, 0)
     found = iterations.find(activity).steps
     # The capture begins with the step that the first interval begins at the end of.
@@ -367,7 +367,7 @@ def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["vllm_on_tp1", "vllm_on_tp2", "sglang_on_tp1", "sglang_on_tp2"])
 def test_the_first_step_after_a_prefill_is_left_out_because_it_is_slow(name: str) -> None:
-    trace = iterations.find(extract.read(traces.served(name)))
+    trace = traces.found(traces.served(name))
     lasted = (trace.iterations["end_ns"] - trace.iterations["start_ns"])[trace.iterations["rank"] == 0]
     assert (trace.steps["why"] == "after prefill").sum() == 5
     assert lasted.quantile(0.95) < 1.06 * lasted.median()
@@ -391,7 +391,7 @@ def test_every_step_that_sglang_scheduled_is_told_from_the_operations(name: str)
     [("off_tp1", 57, 0), ("on_tp1", 58, 1), ("on_tp2", 56, 1), ("cliff_tp1", 56, 0), ("piecewise_tp1", 57, 33)],
 )
 def test_of_a_served_vllm_the_steps_of_four_sequences_are_kept(name: str, kept: int, launches: int) -> None:
-    trace = iterations.find(extract.read(traces.served(f"vllm_{name}")))
+    trace = traces.found(traces.served(f"vllm_{name}"))
     counted = steps.counts(trace)
     assert (counted["kept"], counted["sequences"], counted["mixed"]) == (kept, 4, 7)
     assert set(trace.steps.loc[trace.steps["kept"], "graph_launches"]) == {launches}
@@ -405,7 +405,7 @@ def test_of_a_served_vllm_the_steps_of_four_sequences_are_kept(name: str, kept: 
      ("vllm_whole-graphs_tp2", 1, 24), ("sglang_whole-graphs_tp1", 1, 11), ("sglang_whole-graphs_tp2", 1, 11)],
 )  # fmt: skip
 def test_other_modes_are_cut_into_decode_steps(name: str, launches: int, operations: int) -> None:
-    trace = iterations.find(extract.read(traces.steady(name)))
+    trace = traces.found(traces.steady(name))
     assert (set(trace.steps["kind"]), trace.period_operations) == ({"decode"}, operations)
     assert set(trace.steps["graph_launches"]) == {launches}
     assert set(trace.steps["sequences"]) == {1}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from analysis import compare, extract, iterations, terminal
+from analysis import compare, terminal
 from analysis.summary import summarise
 from tests import traces
 
@@ -83,7 +83,7 @@ def test_numbers_of_a_slow_engine_fit_too() -> None:
 
 @cache
 def _comparison() -> compare.Comparison:
-    off, on = (iterations.find(extract.read(traces.recorded("vllm", 1, graphs))) for graphs in ("off", "on"))
+    off, on = (traces.found(traces.recorded("vllm", 1, graphs)) for graphs in ("off", "on"))
     return compare.compare(off, on)
 
 
@@ -106,9 +106,7 @@ def test_kernels_that_differ_have_names_that_tell_them_apart() -> None:
 
 
 def test_a_table_of_nothing_is_not_shown() -> None:
-    off, on = (
-        iterations.find(extract.read(traces.steady(f"vllm_{mode}_tp1"))) for mode in ("compiled", "whole-graphs")
-    )
+    off, on = (traces.found(traces.steady(f"vllm_{mode}_tp1")) for mode in ("compiled", "whole-graphs"))
     shown = _shown(lambda where: terminal.show_comparison(compare.compare(off, on), where))
     assert "iteration_median_us" in shown
     assert "kernels that differ" not in shown and "by group" not in shown

@@ -131,7 +131,7 @@ def test_a_full_queue_is_no_work_of_the_host(tmp_path: Path) -> None:
 
 
 def test_graphs_recorded_whole_are_refused(tmp_path: Path) -> None:
-    trace = iterations.find(extract.read(traces.steady("vllm_whole-graphs_tp1")))
+    trace = traces.found(traces.steady("vllm_whole-graphs_tp1"))
     with pytest.raises(TraceError, match=r"graphs were recorded whole.*--cuda-graph-trace=node"):
         of(trace)
 
@@ -151,7 +151,7 @@ def test_collectives_that_do_not_match_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 def test_a_recorded_iteration_agrees_with_path_and_host(engine: str) -> None:
-    trace = iterations.find(extract.read(traces.recorded(engine, 8, "off")))
+    trace = traces.found(traces.recorded(engine, 8, "off"))
     one = of(trace)
     _, gaps = causes.find(trace)
     path = critical_path.typical(critical_path.find(trace, gaps, collectives.match(trace)))
