@@ -115,7 +115,7 @@ def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
     engine: str, tp: int, graphs: str
 ) -> None:
     activity = traces.activity(traces.recorded(engine, tp, graphs))
-    found = steps.counts(iterations.find(activity))
+    found = steps.counts(traces.found(traces.recorded(engine, tp, graphs)))
     # vLLM's ranges say 23; SGLang, which schedules a step ahead, runs one more.
     assert (found["prefill"], found["decode"]) == (1, 23 + (engine == "sglang"))
     marks = step_marks.marked(activity, 0)["kind"].value_counts().to_dict()
@@ -126,7 +126,7 @@ def test_the_prefill_of_a_recorded_capture_and_all_its_decode_steps_are_counted(
 def test_of_a_served_vllm_as_many_steps_of_each_kind_are_counted_as_it_marked(name: str) -> None:
     activity = traces.activity(traces.served(name))
     marks = step_marks.marked(activity, 0)["kind"].value_counts()
-    found = steps.counts(iterations.find(activity))
+    found = steps.counts(traces.found(traces.served(name)))
     assert {kind: found[kind] for kind in steps.KINDS} == {kind: marks.get(kind, 0) for kind in steps.KINDS}
 
 
@@ -343,7 +343,7 @@ def test_too_few_steps_of_one_sort_within_the_window_are_refused(tmp_path: Path)
 @pytest.mark.parametrize("name", VLLM)
 def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> None:
     activity = traces.activity(traces.served(name))
-    marked = iterations.find(activity).steps
+    marked = traces.found(traces.served(name)).steps
     told = iterations.find(dataclasses.replace(activity, ranges=activity.ranges.iloc[:0])).steps
     assert set(marked["kind"]) == {"decode", "mixed"}
     assert told["kind"].tolist()[1:] == marked["kind"].tolist()[1:]
@@ -359,7 +359,7 @@ def test_the_operations_alone_tell_what_vllm_says_of_its_steps(name: str) -> Non
 def test_every_step_that_vllm_marks_is_found_in_its_order(name: str) -> None:
     activity = traces.activity(traces.served(name))
     truth = step_marks.marked(activity, 0)
-    found = iterations.find(activity).steps
+    found = traces.found(traces.served(name)).steps
     # The capture begins with the step that the first interval begins at the end of.
     assert found["kind"].tolist() == truth["kind"].tolist()[1:]
     assert found["tokens"].tolist() == truth["tokens"].tolist()[1:]
