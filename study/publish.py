@@ -27,8 +27,10 @@ _PATH = re.compile(r"""(?<![\w.+@~-])(?:(?:\.\./)+|(?:~[\w.-]*)?/)((?:[^\s/"'()<
 _HOMES = ("home", "Users")
 
 
-def publish(folder: Path, recording: Path, note: str) -> int:
+def publish(folder: Path, recording: Path, note: str, note_zh: str = "") -> int:
     """Write the recording of a study folder; returns the number of cases. Adds to what is there.
+
+    `note` is for whoever reads the recording; `note_zh` the same in Chinese, where there is one.
 
     Raises StudyError where there is nothing to publish, TraceError for a damaged study.
     """
@@ -41,7 +43,8 @@ def publish(folder: Path, recording: Path, note: str) -> int:
     write_json(recording / STUDY, without_paths(study.plan))
     if (folder / calibrations.NAME).exists():
         write_json(recording / calibrations.NAME, without_paths(read_json(folder / calibrations.NAME)))
-    write_json(recording / RECORDING, _provenance([*open_study(recording).records.values()], note))
+    provenance = _provenance([*open_study(recording).records.values()], note)
+    write_json(recording / RECORDING, provenance | ({"note_zh": note_zh} if note_zh else {}))
     return len(cases)
 
 
@@ -107,9 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="a finished study folder")
     parser.add_argument("recording", type=Path, help="where the recording goes, such as data/recordings/HOST-DATE")
     parser.add_argument("--note", default="", help="a sentence for whoever reads the recording")
+    parser.add_argument("--note-zh", default="", help="the same in Chinese, for the report in Chinese")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        count = publish(args.folder, args.recording, args.note)
+        count = publish(args.folder, args.recording, args.note, args.note_zh)
     except (StudyError, TraceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

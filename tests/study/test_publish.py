@@ -165,9 +165,10 @@ def test_a_trace_that_is_gone_is_an_error_that_names_it(
 def test_the_command_says_what_it_made(live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(next((live_study / "cases").glob("*_trace-node_*")))
     recording = tmp_path / "recording"
-    assert publish.main([str(live_study), str(recording), "--note", "said so"]) == 0
+    assert publish.main([str(live_study), str(recording), "--note", "said so", "--note-zh", "说过了"]) == 0
     assert capsys.readouterr().out == f"1 cases recorded in {recording}\n"
-    assert json.loads((recording / "recording.json").read_text())["note"] == "said so"
+    recorded = json.loads((recording / "recording.json").read_text())
+    assert (recorded["note"], recorded["note_zh"]) == ("said so", "说过了")
 
 
 def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp_path: Path) -> None:
