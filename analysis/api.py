@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis import joins, plausible, tables
 from analysis.intervals import Ints, Mask
-from analysis.threads import both, side_by_side
+from analysis.threads import side_by_side
 
 QUERIES = frozenset(
     {
@@ -32,6 +32,8 @@ QUERIES = frozenset(
 """Functions that only ask."""
 ASKED = "askedBefore"
 """The column of a recording, which leaves such calls out, that says how long was asked before each call."""
+# What is made of so many rows stays in the processor's cache.
+_PIECE_ROWS = 1 << 18
 _VERSION = re.compile(r"_v\d+$|_ptsz$|_ptds$")
 _KINDS = (
     ("graph", re.compile(r"GraphLaunch")),
@@ -62,13 +64,12 @@ def name(recorded: str) -> str:
 def called(values: dict[str, Ints], strings: Mapping[int, str]) -> Called:
     """The calls of rows with start, end, globalTid, correlationId, nameId and perhaps ASKED, taken from `values`."""
     plausible.expect_times("CUDA calls", values["start"], values["end"])
-    (thread, thread_ids), (values["function"], name_ids) = both(
-        lambda: _numbered(values.pop("globalTid")), lambda: _numbered(values.pop("nameId"))
-    )
+    thread, thread_ids = _numbered(values.pop("globalTid"))
+    values["function"], name_ids = _numbered(values.pop("nameId"))
     plausible.expect_names(name_ids, strings)
     functions = [name(strings[int(number)]) for number in name_ids]
     asks = np.isin(functions, list(QUERIES))
-    counts = np.bincount(thread[~asks[values["function"]]], minlength=len(thread_ids))
+    counts = _counts(thread, ~asks, values["function"], len(thread_ids))
     order, bounds = joins.in_order(thread, values["start"], values["end"], longest_first=True)
     del thread
     kept = _kept(values, asks, order, bounds, counts)
@@ -100,11 +101,29 @@ def asked_before(values: Mapping[str, Ints], asks: Mask) -> Ints:
 
 def _numbered(values: Ints) -> tuple[Any, Ints]:
     """The number of each value, from 0 in ascending order, and the values. Few: a number takes two bytes."""
+    pieces = side_by_side(_numbered_piece, _pieces(values))
+    distinct = np.unique(np.concatenate([seen for _, seen in pieces]))
+    kind = np.int16 if len(distinct) < 1 << 15 else np.int64
+    number = side_by_side(lambda piece: np.searchsorted(distinct, piece[1]).astype(kind)[piece[0]], pieces)
+    return np.concatenate(number), distinct
+
+
+def _numbered_piece(values: Ints) -> tuple[Any, Ints]:
+    """The number of each value in order of first appearance, and the values."""
     code, distinct = pd.factorize(values)
-    order = np.argsort(distinct)
-    number = np.empty(len(order), np.int16 if len(order) < 1 << 15 else np.int64)
-    number[order] = np.arange(len(order))
-    return number[code], distinct[order]
+    return code.astype(np.int16 if len(distinct) < 1 << 15 else np.int64), distinct
+
+
+def _pieces(values: Any) -> list[Any]:
+    """The values in pieces, in order."""
+    return np.array_split(values, 1 + len(values) // _PIECE_ROWS)
+
+
+def _counts(thread: Ints, wanted: Mask, function: Ints, threads: int) -> Ints:
+    """How many rows of wanted functions each thread has."""
+    pieces = zip(_pieces(thread), _pieces(function), strict=True)
+    counts = side_by_side(lambda piece: np.bincount(piece[0][wanted[piece[1]]], minlength=threads), pieces)
+    return np.asarray(np.sum(counts, axis=0))
 
 
 def _kept(values: dict[str, Ints], asks: Mask, order: Ints, bounds: Ints, counts: Ints) -> dict[str, Any]:

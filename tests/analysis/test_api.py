@@ -40,6 +40,14 @@ def test_rows_may_lie_in_any_order() -> None:
     assert found[["thread", "start_ns", "asking_ns"]].to_numpy().tolist() == [[7, 5, 2], [9, 10, 0], [9, 40, 8]]
 
 
+def test_many_rows_are_numbered_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_PIECE_ROWS", 2)
+    found = called((9, 1, 10, 20), (9, 3, 40, 50), (7, 2, 0, 2), (7, 1, 5, 6), (9, 2, 30, 38), (8, 1, 1, 2))
+    assert found["thread"].tolist() == [7, 8, 9, 9]
+    assert found["name"].tolist() == ["cudaLaunchKernel"] * 3 + ["cudaEventRecord"]
+    assert found["asking_ns"].tolist() == [2, 0, 0, 8]
+
+
 def test_a_call_inside_one_that_only_asks_is_not_counted_twice() -> None:
     found = called((7, 2, 0, 10), (7, 3, 2, 4), (7, 1, 10, 20))
     assert found["outermost"].tolist() == [False, True]
