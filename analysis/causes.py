@@ -172,9 +172,9 @@ def _modes(starters: Placed, queued: Mask) -> tuple[dict[str, float], dict[str, 
     if not queued.any():
         return {}, {}, frozenset()
     from_end_ns = starters.from_end_ns[queued]
-    pair, pairs = pd.factorize(_pairs(starters)[queued])
-    typical_ns = grouped.medians(pair, len(pairs), from_end_ns)
-    lesser = typical_ns <= _between_modes(typical_ns, grouped.counts(pair, len(pairs)))
+    pair, pairs = starters.pair[queued], starters.pairs
+    typical_ns, times = grouped.medians(pair, len(pairs), from_end_ns), grouped.counts(pair, len(pairs))
+    lesser = typical_ns <= _between_modes(typical_ns[times > 0], times[times > 0])
     dependent = lesser[pair]
     if (from_end_ns[dependent] < 0).sum() < _EARLY * dependent.sum():
         lesser[:], dependent[:] = False, False
@@ -184,11 +184,6 @@ def _modes(starters: Placed, queued: Mask) -> tuple[dict[str, float], dict[str, 
         {key: len(seen) for key, seen in both.items()},
         frozenset((int(number >> 32) - 1, int(number & _LOW)) for number in pairs[lesser]),
     )
-
-
-def _pairs(rows: Placed) -> Ints:
-    """One number for the signatures before and of each operation."""
-    return ((rows.before + 1) << 32) + rows.signature
 
 
 def _between_modes(values: Floats, times: Ints) -> float:
@@ -226,8 +221,7 @@ def _delta_ns(rows: Placed, delta_ns: Mapping[str, float], pdl_pairs: frozenset[
     found = np.full(len(rows.row), other)
     if pdl_pairs:
         dependent = np.array([((before + 1) << 32) + after for before, after in pdl_pairs])
-        pair, pairs = pd.factorize(_pairs(rows))
-        found = np.where(np.isin(pairs, dependent), delta_ns.get("pdl", other), other)[pair]
+        found = np.where(np.isin(rows.pairs, dependent), delta_ns.get("pdl", other), other)[rows.pair]
     found[rows.api_class == GRAPH] = delta_ns.get("graph_launch", other)
     found[rows.later_node] = delta_ns.get("graph", 0.0)
     return found

@@ -1,9 +1,10 @@
 """Every operation of the steady iterations with its call and with what ran before it on its rank, as arrays."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 
 from analysis import tables
 from analysis.grouped import Codes
@@ -30,9 +31,10 @@ class Placed:
     """The latest end of all earlier operations of the rank; NEVER for the first."""
     from_end_ns: Ints
     """From there to its start, negative where it overlaps; 0 for the first."""
-    before: Ints
-    """Signature of the operation before, -1 for the first of a rank."""
-    signature: Ints
+    pair: Ints
+    """Which of `pairs` the signatures before and of it are."""
+    pairs: Ints
+    """The pairs that occur: 2**32 times the first, counted from 1, 0 for none, plus the second."""
     beside: Mask
     """Whether it began beside work of another stream."""
     call_start_ns: Ints
@@ -47,7 +49,8 @@ class Placed:
         """The wanted rows."""
         if wanted.all():
             return self
-        return Placed(**{field.name: getattr(self, field.name)[wanted] for field in fields(self)})
+        rows = (field.name for field in fields(self) if field.name != "pairs")
+        return replace(self, **{name: getattr(self, name)[wanted] for name in rows})
 
 
 def steady(trace: Trace) -> Placed:
@@ -63,8 +66,9 @@ def steady(trace: Trace) -> Placed:
     wanted = ("start_ns", "latest_end_ns", "signature", "call")
     of = dict(zip(wanted, side_by_side(lambda name: columns[name][row], wanted), strict=True))
     first = of["latest_end_ns"] == NEVER
-    before = columns["signature"][row - 1]
-    before[first] = -1
+    before = columns["signature"][row - 1] + 1
+    before[first] = 0
+    pair, pairs = pd.factorize((before << 32) + of["signature"])
     overlaps = of["start_ns"] < of["latest_end_ns"]
     started, returned = (calls[side].to_numpy(np.int64) for side in ("start_ns", "end_ns"))
     return Placed(
@@ -72,8 +76,8 @@ def steady(trace: Trace) -> Placed:
         start_ns=of["start_ns"],
         previous_end_ns=of["latest_end_ns"],
         from_end_ns=np.where(first, 0, of["start_ns"] - of["latest_end_ns"]),
-        before=before,
-        signature=of["signature"],
+        pair=pair,
+        pairs=pairs,
         beside=overlaps & (_stream_end_ns(columns)[row] < of["latest_end_ns"]),
         call_start_ns=_of_call(started, of["call"], NEVER),
         call_end_ns=_of_call(returned, of["call"], NEVER),

@@ -56,6 +56,12 @@ def test_the_constants_are_those_of_calls_on_an_idle_gpu_and_of_queued_operation
     assert len(fitted.pdl_pairs) == 1
 
 
+def test_a_dependent_launch_is_known_by_what_it_follows(tmp_path):
+    trace = found(steps(), tmp_path)
+    names = trace.activity.signatures["name"]
+    assert [(names[before], names[after]) for before, after in causes.law(trace).pdl_pairs] == [("norm", "act")]
+
+
 @pytest.mark.parametrize(("lag", "delta"), [(2_500, 1_500), (500, 800), (-300, 2_000)])
 def test_another_host_has_other_constants(tmp_path, lag, delta):
     fitted, _ = labelled(steps(lag=lag, delta=delta), tmp_path)
