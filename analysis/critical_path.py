@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis import tables
 from analysis.collectives import Matched
-from analysis.intervals import Ints, covered_ns
+from analysis.intervals import Ints, covered_ns, rows_by
 from analysis.iterations import Trace
 from analysis.tables import Column
 
@@ -125,9 +125,10 @@ def _idle_ns(path: pd.DataFrame, gaps: pd.DataFrame) -> pd.DataFrame:
     or ends where that ends.
     """
     sums = np.zeros((len(path), 4), np.int64)
-    idle = gaps[gaps["gap_ns"] > 0]
+    idle = gaps.loc[gaps["gap_ns"] > 0, ["rank", "start_ns", "gap_ns", "cause", "launch_exposed_ns"]]
+    of_rank = rows_by(idle["rank"].to_numpy(np.int64))
     for rank in path["rank"].unique():
-        at, mine = np.flatnonzero(path["rank"] == rank), idle[idle["rank"] == rank]
+        at, mine = np.flatnonzero(path["rank"] == rank), idle.iloc[of_rank(rank)]
         starts, ends = (path[name].to_numpy(np.int64)[at] for name in ("start_ns", "end_ns"))
         until = mine["start_ns"].to_numpy(np.int64)
         segment = np.searchsorted(starts, until, side="left") - 1

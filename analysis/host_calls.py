@@ -135,9 +135,10 @@ def iteration_windows(trace: Trace) -> pd.DataFrame:
 
 
 def _window_of(ends_ns: Ints, windows: pd.DataFrame) -> Ints:
-    """The window in which each call returned, -1 for none."""
+    """The window in which each call returned, -1 for none; calls and windows lie in order of their ends."""
     after_ns, until_ns = (windows[name].to_numpy(np.int64) for name in ("after_ns", "until_ns"))
-    within = np.searchsorted(until_ns, ends_ns)
-    begun = within < len(until_ns)
-    begun[begun] = after_ns[within[begun]] < ends_ns[begun]
-    return np.where(begun, within, -1)
+    returned = np.diff(np.searchsorted(ends_ns, until_ns, side="right"), prepend=0)
+    begun = np.repeat(after_ns, returned) < ends_ns[: returned.sum()]
+    window = np.full(len(ends_ns), -1)
+    window[: len(begun)] = np.where(begun, np.repeat(np.arange(len(windows)), returned), -1)
+    return window

@@ -26,10 +26,10 @@ _KEYS = ["rank", "iteration"]
 
 
 class _Pairs(NamedTuple):
-    """Launches of a rank that follow one another: the name of what each side launched, and the time in between."""
+    """Launches of a rank that follow one another: what each side launched, and the time in between."""
 
-    before: Ints
-    after: Ints
+    names: Ints
+    """The number of the name before, times how many names there are, plus that of the name after."""
     interval_ns: Ints
 
 
@@ -92,7 +92,8 @@ def find(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _by_rank(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame, _Pairs]:
     """The windows of the host, what was measured in them, and the launches that follow one another."""
     windows, threads = host_calls.iteration_windows(trace), host_calls.launching_threads(trace)
-    of_signature, _ = pd.factorize(trace.activity.signatures["name"].to_numpy(object))
+    of_signature, names = pd.factorize(trace.activity.signatures["name"].to_numpy(object))
+    count = len(names) + len(trace.activity.calls["name"].cat.categories)
 
     def look(rank: int) -> tuple[pd.DataFrame, _Pairs]:
         mine = windows[windows["rank"] == rank]
@@ -100,7 +101,7 @@ def _by_rank(trace: Trace) -> tuple[pd.DataFrame, pd.DataFrame, _Pairs]:
         started = host_calls.launched(trace, rank, calls)
         between = _intervals(calls)
         first, last = _launched_names(trace, calls, started, of_signature)
-        pairs = _Pairs(last[between.call_before], first[between.call_after], between.interval_ns)
+        pairs = _Pairs(last[between.call_before] * count + first[between.call_after], between.interval_ns)
         return _in_windows(trace, mine, calls, started, between), pairs
 
     found = side_by_side(look, threads)
@@ -157,7 +158,7 @@ def _spent_us(calls: HostCalls, count: int) -> tuple[grouped.Floats, grouped.Flo
 
 def _sites(trace: Trace, windows: int, pairs: _Pairs) -> pd.DataFrame:
     names = _names(trace)
-    pair, distinct = pd.factorize(pairs.before * len(names) + pairs.after, sort=True)
+    pair, distinct = pd.factorize(pairs.names, sort=True)
     count = len(distinct)
     found = pd.DataFrame(
         {

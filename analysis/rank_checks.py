@@ -55,7 +55,7 @@ def _missing_ranks(trace: Trace) -> Iterator[str]:
     silent = _silent_processes(trace)
     if silent:
         yield f"{counted(silent, 'process')} launched work of which no GPU operation was recorded"
-    ran = trace.activity.signatures.loc[np.unique(trace.operations["signature"]), "name"]
+    ran = trace.activity.signatures.loc[np.flatnonzero(np.bincount(trace.operations["signature"])), "name"]
     sizes = {int(found[1] or found[2]) for name in ran if (found := _GROUP_SIZE.search(str(name)))}
     ranks = len(trace.ranks)
     wrong = sorted(size for size in sizes if ranks % size)

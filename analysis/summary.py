@@ -14,6 +14,8 @@ from analysis.measure import measure
 from analysis.metrics import gap_us
 from analysis.threads import both
 
+_SHARES = (50, 90, 99)
+
 
 def summarise(path: Path, name: str | None = None) -> dict[str, Any]:
     """Read a trace and summarise it; raises TraceError where it cannot be read or holds no decode iterations."""
@@ -106,7 +108,7 @@ def _graphs(launches: "pd.Series[float]") -> str:
 
 
 def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame, trace: Trace) -> dict[str, Any]:
-    mine = found.loc[found["rank"] == row.rank, "gap_us"]
+    gaps_us = found.loc[found["rank"] == row.rank, "gap_us"].quantile([share / 100 for share in _SHARES])
     graph_launches = pd.concat([wide["graph_launches"], steps.other_graph_launches(trace)])
     median = wide.median()
     return {
@@ -117,7 +119,7 @@ def _rank(row: Any, wide: pd.DataFrame, found: pd.DataFrame, trace: Trace) -> di
         "busy_ms": rounded(median["busy_ms"]),
         "idle_ms": rounded(median["idle_ms"]),
         "idle_ratio": rounded(wide["idle_ms"].sum(min_count=1) / wide["iter_ms"].sum()),
-        "gap_us": {f"p{share}": rounded(mine.quantile(share / 100)) for share in (50, 90, 99)},
+        "gap_us": {f"p{share}": rounded(value) for share, value in zip(_SHARES, gaps_us, strict=True)},
         "overlap_ratio": rounded(wide["overlap_ratio"].mean()),
         "operations": rounded(median["operations"]),
         "launches": rounded(median["launches"]),
