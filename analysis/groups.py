@@ -45,7 +45,7 @@ _FUNCTIONS = tuple(
         ("sampling", r"\bsampling::", r"gumbel", r"argmax", r"multinomial", r"num_sampled", r"penalt", r"temperature"),
         ("sampling", r"(^|[_:])top_?[kp]_", r"(^|[_:])min_p_", r"renorm_prob"),
         ("attention", r"\bflash::", r"flash_?attn", r"flash_?fwd", r"fmha", r"attention", r"attn", r"merge_?states?"),
-        ("attention", r"with_?(paged|ragged)_?kv_?cache", r"_fwd_(grouped_)?kernel_stage\d", r"flash_?mla"),
+        ("attention", r"with_?(paged|ragged)_?kv_?cache", r"_fwd_(grouped_)?kernel_stage\d", r"flash_?mla", r"_sdpa_"),
         ("GEMM", r"nvjet", r"\bcublas(Lt)?::", r"gemm", r"gemv", r"splitk_?reduce", r"xmma", r"matmul", r"scaled_mm"),
         ("GEMM", r"cutlass_\d+_\w*(tensorop|wmma|simt)", r"marlin", r"machete", r"fused_moe_kernel", r"(^|[_:])b?mm_"),
         ("norm", r"(rms|layer|group)_?norm", r"\bnorm::"),

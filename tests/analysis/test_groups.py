@@ -34,6 +34,7 @@ NAMES = {
         "void flashinfer::BatchDecodeWithPagedKVCacheKernel<(flashinfer::PosEncodingMode)0>(T)",
         "void pytorch_flash::flash_fwd_splitkv_kernel<Flash_fwd_kernel_traits<(int)128>>(Params)",
         "_fwd_grouped_kernel_stage1", "kernel_unified_attention_2d",
+        "cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7_64x128x128_4x1x1_cga1x1x1_kernel0_0",
     ),
     "norm": (
         RMS_NORM,
