@@ -24,11 +24,12 @@ def png(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], *, mark: str = "", title: str = "") -> Figure:
-    """A panel an engine, a group a TP, a bar a GPU; rows of batch 1, of several studies the median counts as first.
+    """A panel an engine, a group a TP, a bar a GPU; rows of batch 1.
 
+    A bar is of the engine's own switch, where there is such a row, and of several of the first; lines are of all rows.
     mark: where the rows come from, beside what bars and lines are.
     """
-    chosen = [row for row in rows if row["batch"] == 1 and row["compile"] == "engine"]
+    chosen = sorted((row for row in rows if row["batch"] == 1), key=lambda row: row["compile"] != "engine")
     engines = sorted({row["engine"] for row in chosen}, reverse=True)
     tps, gpus = (list(dict.fromkeys(sorted({row["tp"] for row in chosen}))), list(_COLORS))
     figure = Figure(figsize=(8.0, 4.9))

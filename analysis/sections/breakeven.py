@@ -28,12 +28,11 @@ def build(gathered: Gathered) -> Section | None:
     batches = _batches(gathered)
     if not rows and batches.empty:
         return None
-    mapped = [row for row in rows if row["compile"] == "engine"]
     return Section(
         id="breakeven",
         title=say("Break-even: when launching is the longer side"),
         blocks=(
-            *(_figure(gathered, model, mapped) for model in sorted({row["model"] for row in mapped})),
+            *(_figure(gathered, model, rows) for model in sorted({row["model"] for row in rows})),
             *((_table(gathered, rows, "breakeven"),) if rows else ()),
             *((_batch_table(gathered, batches),) if len(batches) else ()),
         ),
@@ -56,8 +55,8 @@ def _batches(gathered: Gathered) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_BATCH_COLUMNS))
 
 
-def _figure(gathered: Gathered, model: str, mapped: list[dict[str, Any]]) -> Graphic:
-    rows = [row for row in mapped if row["model"] == model]
+def _figure(gathered: Gathered, model: str, every: list[dict[str, Any]]) -> Graphic:
+    rows = [row for row in every if row["model"] == model]
     table = foretold.breakeven_table(rows)
     return Graphic(
         name=columns.file_name(f"breakeven_{model}"),

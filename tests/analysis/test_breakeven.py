@@ -87,3 +87,21 @@ def test_the_map_marks_what_is_predicted_and_what_is_measured() -> None:
     # A bar a GPU, and the line of the host.
     assert len(panel.patches) == 4
     assert launch_map.png(breakeven.rows([made(0)], predict.recorded())).startswith(b"\x89PNG")
+
+
+def test_bars_are_of_the_engines_own_switch_and_lines_of_all() -> None:
+    usual = breakeven.rows([made(1)], predict.recorded())
+    apart = [
+        {
+            **row,
+            "compile": "off",
+            "measured_launch_us": 99.0,
+            "predicted_breakeven_us": {"value": 1, "low": 1, "high": 1},
+        }
+        for row in usual
+    ]
+    (panel,) = launch_map.draw([*apart, *usual]).axes
+    values = [row["predicted_breakeven_us"]["value"] for row in usual]
+    assert sorted(bar.get_height() for bar in panel.patches) == pytest.approx(sorted(values))
+    heights = {round(float(line.get_segments()[0][0][1]), 6) for line in panel.collections}
+    assert {99.0, round(usual[0]["measured_launch_us"], 6)} <= heights
