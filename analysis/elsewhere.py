@@ -85,10 +85,12 @@ def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _pairs(folders: list[Path]) -> list[Pair]:
-    found = [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0]]
+    """Those of which predictions are claimed."""
+    found = [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0] if pair.claimed]
     if not found:
+        engines = " or ".join(recorded_pairs.CLAIMED)
         raise TraceError(
-            f"no pair of graphs off and on, traced and untraced, in {', '.join(map(str, folders))}; "
+            f"no pair of graphs off and on, traced and untraced, of {engines} in {', '.join(map(str, folders))}; "
             "give study folders that hold some"
         )
     return found

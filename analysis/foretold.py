@@ -19,7 +19,7 @@ from analysis.pairs import KEYS, Pair
 
 PREDICTION_COLUMNS = (
     "study", "made_by", *KEYS, "direction", "predicted_ms", "predicted_low_ms", "predicted_high_ms", "measured_ms",
-    "error_ratio", "covered",
+    "error_ratio", "covered", "claimed",
 )  # fmt: skip
 BREAKEVEN_COLUMNS = (
     "study", "made_by", *KEYS, "gpu", "recorded_on", "predicted_breakeven_us", "predicted_low_us", "predicted_high_us",
@@ -98,17 +98,19 @@ def _shipped(pair: Pair) -> list[dict[str, Any]]:
             "direction": direction, "predicted_ms": told.value, "predicted_low_ms": told.low,
             "predicted_high_ms": told.high, "measured_ms": measured_ms,
             "error_ratio": told.value / measured_ms - 1, "covered": told.holds(measured_ms),
+            "claimed": pair.claimed,
         }
         for direction, told, measured_ms in sides
     ]  # fmt: skip
 
 
 def breakevens(found: list[Pair]) -> list[dict[str, Any]]:
-    """What breakeven.rows gives, for pairs at batch 1, which is where launches are the longest beside the work.
+    """What breakeven.rows gives, for pairs at batch 1, which is where launches are the longest beside the work, of
+    engines of which predictions are claimed.
 
     Nothing for a GPU whose figures are not known.
     """
-    first = [pair for pair in found if pair.key[KEYS.index("batch")] == 1]
+    first = [pair for pair in found if pair.claimed and pair.key[KEYS.index("batch")] == 1]
     launches = [pair.off.launches * len(pair.off.strands) for pair in first]
     return [row for rows in evidence.in_processes(_breakevens, first, launches) for row in rows]
 

@@ -3,6 +3,9 @@
 A pair is one configuration of one study (engine, model, TP, batch, and what else sets cases apart): a trace with
 graphs off, untraced iteration times of both halves, and a trace with graphs on where there is one. Left out is always a
 whole configuration, with all studies that hold it, so that no pair is predicted from its twin.
+
+Predictions are claimed of engines whose graphs hold the whole decode step and the very kernels that run without them.
+Pairs of others are predicted and shown with the error that this makes; nothing is learnt from them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,8 @@ from analysis.replay import NODE_US, Graph
 from analysis.typical import Typical
 
 RATE = 0.9
+CLAIMED = ("vllm", "sglang")
+"""The engines of which predictions are claimed."""
 KEYS = ("engine", "model", "tp", "batch", *VARIANT)
 # Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
 _LAUNCH_BOUND = 1.2
@@ -33,11 +38,11 @@ _GAINS = 1.3
 COLUMNS = (
     "study", *KEYS, "predicted_on_ms", "predicted_low_ms",
     "predicted_high_ms", "measured_on_ms", "error_ratio", "covered", "predicted_bound", "predicted_ratio",
-    "predicted_low_ratio", "predicted_high_ratio", "measured_ratio",
+    "predicted_low_ratio", "predicted_high_ratio", "measured_ratio", "claimed",
 )  # fmt: skip
 OFF_COLUMNS = (
     "study", *KEYS, "known", "predicted_off_ms", "predicted_low_ms",
-    "predicted_high_ms", "measured_off_ms", "error_ratio", "covered",
+    "predicted_high_ms", "measured_off_ms", "error_ratio", "covered", "claimed",
 )  # fmt: skip
 
 
@@ -58,6 +63,11 @@ class Pair:
     torch_us: float | None
     """What a launch takes torch alone on the host, where the study holds a calibration."""
     made_by: str = "study.sweep"
+
+    @property
+    def claimed(self) -> bool:
+        """Whether what is predicted of it counts, and it has a part in what others are predicted by."""
+        return self.key[KEYS.index("engine")] in CLAIMED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +114,8 @@ def fit(pairs: Sequence[Pair]) -> Model:
 
     Raises TraceError where there are too few for errors at RATE.
     """
-    return _with_errors(_constants(pairs), _each_left_out(pairs))
+    claimed = [pair for pair in pairs if pair.claimed]
+    return _with_errors(_constants(claimed), _each_left_out(claimed))
 
 
 def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -119,7 +130,7 @@ def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
         r = predict.ratio(pair.off, predict.host_ms(pair.off, model), model)
         rows.append(
             (pair.study, *pair.key, on.value, on.low, on.high, pair.on_ms, on.value / pair.on_ms - 1,
-             on.holds(pair.on_ms), predict.bound(r), r.value, r.low, r.high, pair.off_ms / pair.on_ms)
+             on.holds(pair.on_ms), predict.bound(r), r.value, r.low, r.high, pair.off_ms / pair.on_ms, pair.claimed)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -141,7 +152,9 @@ def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
         for word, calibration in known.items():
             off = predict.graphs_off_ms(pair.on, predict.host_ms(pair.on, model, calibration), model)
             error, covered = off.value / pair.off_ms - 1, off.holds(pair.off_ms)
-            rows.append((pair.study, *pair.key, word, off.value, off.low, off.high, pair.off_ms, error, covered))
+            rows.append(
+                (pair.study, *pair.key, word, off.value, off.low, off.high, pair.off_ms, error, covered, pair.claimed)
+            )
     return pd.DataFrame(rows, columns=list(OFF_COLUMNS))
 
 
@@ -161,7 +174,7 @@ def _facts(path: Path | None, graphs: str, refused: list[str]) -> Typical | None
 
 
 def _others(left: Pair, pairs: Sequence[Pair]) -> list[Pair]:
-    return [pair for pair in pairs if pair.key != left.key]
+    return [pair for pair in pairs if pair.claimed and pair.key != left.key]
 
 
 def _each_left_out(pairs: Sequence[Pair]) -> list[_Left]:
@@ -193,7 +206,7 @@ def _models_without_each(pairs: Sequence[Pair]) -> list[tuple[Pair, Model]]:
     """Each pair with the model of the other configurations; its errors are of them alone."""
     every = _each_left_out(pairs)
     return [
-        (left.pair, _with_errors(left.model, [other for other in every if other.pair.key != left.pair.key]))
+        (left.pair, _with_errors(left.model, [one for one in every if one.pair in _others(left.pair, pairs)]))
         for left in every
     ]
 

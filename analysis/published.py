@@ -14,7 +14,7 @@ from analysis import hardware, transfer, weights
 from analysis.breakeven import NO_GAIN
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
-from analysis.pairs import Pair
+from analysis.pairs import KEYS, Pair
 from analysis.predict import LAUNCH, Model
 from analysis.transfer import Place
 
@@ -32,7 +32,8 @@ _STEP = "decode_iteration"
 def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
     """Every published row with its verdict; `published_` values are theirs, `predicted` is foretold from a pair.
 
-    Each row takes the first pair of its engine and TP at batch 1, of its own model where there is one.
+    Each row takes the first pair of its engine and TP at batch 1, of its own model where there is one, and not compiled
+    without graphs, as published halves are.
     """
     return [_judged(row, pairs, model) for row in published_rows()]
 
@@ -78,7 +79,7 @@ def _foretold(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> di
     if not wanted:
         raise TraceError(f"no recording of {row['engine']} at TP{tp}; expected a trace of it; record one")
     name = plain_name(row["model"])
-    wanted.sort(key=lambda pair: pair.key[1] != name)
+    wanted.sort(key=lambda pair: (pair.key[1] != name, pair.key[KEYS.index("compile")] == "on"))
     models = weights.read(wanted[0].key[1]), weights.read(name)
     source, target = (hardware.find(gpu) for gpu in (wanted[0].off.gpu, str(row["gpu"])))
     place = Place(source=source, target=target, models=models)

@@ -58,19 +58,30 @@ def _halves(study: Study, name: str, starts: pd.DataFrame, metrics: Sequence[str
     """Graphs off and on beside each other, a row a configuration and metric. starts: a row a start, with case, rate."""
     facts = study.cases[["case", "engine", "model", "tp", "split", "compile", "settings", "made_by"]]
     starts = starts[["case", "graphs", "rate", *(_METRICS[metric][0] for metric in metrics)]].merge(facts, on="case")
-    starts = starts[(starts["compile"] == "engine") & (starts["settings"] == "pinned")]
+    starts = starts[_as_published(starts) & (starts["settings"] == "pinned")]
     parallel = "tp" + starts["tp"].astype(str) + starts["split"]
     gpu = next((record["host"]["gpu_name"] for record in study.records.values()), "")
     starts = starts.assign(study=name, gpu=gpu, parallel=parallel)
     found = []
     for key, group in starts.groupby(_KEYS, sort=True):
         halves = {graphs: group[group["graphs"] == graphs] for graphs in ("off", "on")}
-        count = min(len(half) for half in halves.values())
+        # Plain generate has no graphs: the one half is all that there is.
+        count = min(
+            len(half) for graphs, half in halves.items() if graphs == "off" or key[_KEYS.index("engine")] != "hf"
+        )
         for metric in metrics if count else ():
             column, unit = _METRICS[metric]
             values = {graphs: float(half[column].median()) * unit for graphs, half in halves.items()}
             found.append({**dict(zip(_KEYS, key, strict=True)), "metric": metric, "starts_count": count, **values})
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _as_published(starts: pd.DataFrame) -> "pd.Series[bool]":
+    """Which starts are what published halves are: the engine's own switch, which in vLLM brings torch.compile along;
+    of transformers generate as it comes."""
+    compiled, vllm = starts["compile"], starts["engine"] == "vllm"
+    switched = (compiled == "engine") | (vllm & (compiled == starts["graphs"]))
+    return switched.where(starts["engine"] != "hf", compiled == "off")
 
 
 def _beside(row: Mapping[str, Any], found: pd.DataFrame, most: int) -> dict[str, Any]:
@@ -84,8 +95,9 @@ def _beside(row: Mapping[str, Any], found: pd.DataFrame, most: int) -> dict[str,
     name = published.plain_name(row["model"])
     order = {"other": mine["model"] != name, "probe": mine["made_by"] != SWEEP, "few": -mine["starts_count"]}
     best = mine.assign(**order).sort_values([*order, "study"], kind="stable").iloc[0]
+    off, on = (None if pd.isna(best[half]) else best[half] for half in ("off", "on"))
     return kept | {
-        "measured_off": best["off"], "measured_on": best["on"], "measured_model": best["model"],
+        "measured_off": off, "measured_on": on, "measured_model": best["model"],
         "measured_gpu": best["gpu"], "study": best["study"],
         "why": None if best["model"] == name else f"{name} is not recorded",
     }  # fmt: skip

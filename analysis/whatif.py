@@ -22,6 +22,10 @@ from analysis.iterations import Trace
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
 _CALIBRATION = "what python -m study.calibrate wrote, or a trace or case of the engine on that host with graphs off"
+_UNKNOWN_ENGINE = (
+    "no kernel of vLLM or SGLang in it; graphs of another engine may hold other work than is launched without them, "
+    "or a part of the step"
+)
 COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 
@@ -110,8 +114,9 @@ def _prediction(found: Mapping[str, Any]) -> list[str]:
         f"{words[found['bound']]}: R = L / G = {_interval(found['ratio'])}, "
         f"L {_interval(found['host_ms'])} ms by {found['host_known_by']}",
         f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
-        "for other GPUs and engines it is not known",
+        "for GPUs and engines not recorded it is not known",
         *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
+        *([] if found["engine"] else [f"  not claimed: {_UNKNOWN_ENGINE}"]),
     ]
 
 
@@ -152,16 +157,19 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
     heads = f"{'PREDICTED on':>22} {'measured':>9} {'error':>7} {'PREDICTED R':>20} {'measured off/on':>16}"
     yield f"{'':48} {heads}  PREDICTED bound"
     for row in on.to_dict("records"):
-        held = "" if row["covered"] else " outside"
+        held = ("" if row["covered"] else " outside") + ("" if row["claimed"] else " not claimed")
         predicted = f"{row['predicted_on_ms']:.3g} [{row['predicted_low_ms']:.3g}, {row['predicted_high_ms']:.3g}]"
         r = f"{row['predicted_ratio']:.3g} [{row['predicted_low_ratio']:.3g}, {row['predicted_high_ratio']:.3g}]"
         yield (
             f"{_configuration(row):48} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} {r:>20} "
             f"{row['measured_ratio']:16.2f}  {row['predicted_bound']}{held}"
         )
-    yield f"graphs on from off: {_summary(on)}"
-    for known, rows in off.groupby("known", sort=False):
+    yield f"graphs on from off: {_summary(on[on['claimed']])}"
+    for known, rows in off[off["claimed"]].groupby("known", sort=False):
         yield f"graphs off from on, host known by {known}: {_summary(rows)}"
+    if not on["claimed"].all():
+        others = _summary(on[~on["claimed"]])
+        yield f"not claimed, of engines whose graphs hold other work or a part of the step: {others}"
 
 
 def _configuration(row: Mapping[Any, Any]) -> str:

@@ -24,7 +24,7 @@ def build(gathered: Gathered) -> Section | None:
     return Section(
         id="predictions",
         title=say("Predictions beside measurements"),
-        leads=tuple(_leads(found)),
+        leads=tuple(_leads(found[found["claimed"]])),
         blocks=(drawn,),
         notes=(
             say("Each configuration is PREDICTED by a model that the other configurations gave.")
@@ -33,8 +33,20 @@ def build(gathered: Gathered) -> Section | None:
                 "Too few pairs to predict each from the others: the model that ships was asked. Where it was fitted on "
                 "this very recording, its error here is no test of it; `python -m analysis fit` gives that."
             ),
+            *_not_claimed(found[~found["claimed"]]),
         ),
     )
+
+
+def _not_claimed(found: pd.DataFrame) -> Iterator[str]:
+    if len(found):
+        yield say(
+            "Of {engines} no prediction is claimed: its graphs run other work than is launched without them, or leave "
+            "a part of the step outside. What predicting makes of it all the same is shown, off by {worst:.0%} at "
+            "most.",
+            engines=", ".join(sorted(set(found["engine"]))),
+            worst=found["error_ratio"].abs().max(),
+        )
 
 
 def _leads(found: pd.DataFrame) -> Iterator[str]:
@@ -80,6 +92,11 @@ def _table(gathered: Gathered, found: pd.DataFrame, mark: str) -> Table:
             columns.figure(say("measured (ms)"), "measured_ms"),
             (say("error (%)"), lambda row: shown.percent(1 + row["error_ratio"])),
             (say("within its interval"), lambda row: say("yes") if row["covered"] else say("no")),
+            *(
+                []
+                if found["claimed"].all()
+                else [(say("claimed"), lambda row: say("yes") if row["claimed"] else say("no"))]
+            ),
             *columns.source(gathered),
         ],
         name="predictions",

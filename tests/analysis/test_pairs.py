@@ -51,6 +51,19 @@ def test_a_pair_has_no_part_in_its_own_prediction_nor_has_its_twin() -> None:
     assert not alone["covered"].iloc[-1]
 
 
+def test_nothing_is_learnt_from_engines_that_nothing_is_claimed_of() -> None:
+    ten = [made(number) for number in range(11)]
+    other = made(60, engine="hf", host_us=90.0)
+    odd = replace(other, on_ms=3 * other.on_ms)
+    assert pairs.fit([*ten, odd]).to_json() == pairs.fit(ten).to_json()
+    for find in (pairs.left_out, pairs.left_out_off):
+        with_it, without = find([*ten, odd]), find(ten)
+        assert claimed(with_it).equals(without)
+        assert set(with_it.loc[~with_it["claimed"], "engine"]) == {"hf"}
+    shown = pairs.left_out([*ten, odd]).iloc[-1]
+    assert shown["predicted_on_ms"] == pytest.approx(other.on_ms, rel=0.02) and not shown["covered"]
+
+
 def test_hosts_that_gpus_hide_say_nothing_of_hosts() -> None:
     ten = [made(number) for number in range(10)]
     hidden = made(50, host_us=6.0)
@@ -106,12 +119,16 @@ def recorded(pairs_of: Callable[..., list[Pair]]) -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def on(recorded: list[Pair]) -> pd.DataFrame:
-    return pairs.left_out(recorded)
+    return claimed(pairs.left_out(recorded))
 
 
 @pytest.fixture(scope="module")
 def off(recorded: list[Pair]) -> pd.DataFrame:
-    return pairs.left_out_off(recorded)
+    return claimed(pairs.left_out_off(recorded))
+
+
+def claimed(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["claimed"]]
 
 
 def test_the_constants_on_file_are_those_of_the_recordings(recorded: list[Pair]) -> None:
@@ -120,9 +137,28 @@ def test_the_constants_on_file_are_those_of_the_recordings(recorded: list[Pair])
 
 def test_graphs_on_is_foretold_within_five_percent_and_ten_at_worst(on: pd.DataFrame) -> None:
     errors = on["error_ratio"].abs()
-    assert len(on) >= 12
+    assert len(on) >= 20
     assert errors.mean() <= 0.05
     assert errors.max() <= 0.10
+
+
+def test_another_card_is_foretold_by_those_recorded_before(recorded: list[Pair]) -> None:
+    others = [pair for pair in recorded if "H200" in pair.off.gpu]
+    model = pairs.fit(others)
+    moved = [pair for pair in recorded if "H100" in pair.off.gpu and pair.claimed]
+    assert len(moved) == 4
+    for pair in moved:
+        on = predict.graphs_on_ms(pair.off, model)
+        assert on.value == pytest.approx(pair.on_ms, rel=0.04) and on.holds(pair.on_ms)
+        assert predict.bound(predict.ratio(pair.off, predict.host_ms(pair.off, model), model)) == predict.LAUNCH
+
+
+def test_what_is_not_claimed_is_off_by_what_the_document_says(recorded: list[Pair], root: Path) -> None:
+    found = pairs.left_out(recorded)
+    errors = sorted(found.loc[~found["claimed"], "error_ratio"].abs())
+    said = " ".join((root / "analysis" / "README.md").read_text(encoding="utf-8").split())
+    least, most = (f"{100 * error:.0f}" for error in errors)
+    assert f"Transformers' two are off by {least} and {most} %" in said
 
 
 def test_intervals_hold_the_share_that_they_state(on: pd.DataFrame, off: pd.DataFrame) -> None:
@@ -141,8 +177,8 @@ def test_which_side_is_longer_is_right_wherever_it_was_measured_clearly(on: pd.D
 def test_graphs_off_is_foretold_with_the_engines_launches_within_fifteen_percent(off: pd.DataFrame) -> None:
     errors = off.set_index("known")["error_ratio"].abs()
     assert errors["engine"].mean() <= 0.15
-    # Without a calibration too, but single hosts are off by a third.
-    assert errors["recordings"].mean() <= 0.20
+    # Without a calibration hosts that were recorded stand for one that was not, and may be half as fast again.
+    assert errors["recordings"].mean() <= 0.25
 
 
 def test_launching_a_graph_costs_what_graphs_recorded_whole_show(recorded: list[Pair]) -> None:

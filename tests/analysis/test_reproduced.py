@@ -51,6 +51,27 @@ def test_what_was_not_recorded_says_so_and_how_many_gpus_it_would_take(tmp_path:
     assert rows["r12"]["why"] == "not recorded: tp4pp2 needs 8 GPUs, recorded hosts had 2"
 
 
+def compiled_apart(folder: Path, engine: str, corners: dict[tuple[str, str], float]) -> Study:
+    """A start for each corner of torch.compile and graphs, with its iteration time in ms."""
+    for repeat, ((compiled, graphs), tpot_ms) in enumerate(corners.items(), start=1):
+        case = write_case(folder, engine=engine, graphs=graphs, repeat=repeat, tpot_ms=[tpot_ms])
+        record = json.loads((case / "case.json").read_text())
+        change_record(case, {"asked": {**record["asked"], "compile": compiled}})
+    return open_study(write_study(folder))
+
+
+def test_vllms_own_switch_is_where_compilation_goes_with_graphs(tmp_path: Path) -> None:
+    corners = {("off", "off"): 13.0, ("on", "on"): 6.0, ("on", "off"): 17.0, ("off", "on"): 7.0}
+    row = by_id(("here", compiled_apart(tmp_path, "vllm", corners)))["r1"]
+    assert (row["measured_off"], row["measured_on"]) == (13.0, 6.0)
+
+
+def test_of_transformers_plain_generate_counts_which_has_one_half(tmp_path: Path) -> None:
+    corners = {("off", "off"): 30.0, ("engine", "off"): 50.0, ("engine", "on"): 31.0}
+    row = by_id(("here", compiled_apart(tmp_path, "hf", corners)))["r2"]
+    assert (row["measured_off"], row["measured_on"], row["published_off"]) == (30.0, None, 18.1)
+
+
 def test_half_a_configuration_is_none(tmp_path: Path) -> None:
     write_case(tmp_path, graphs="on", tpot_ms=[5.0])
     assert by_id(("here", open_study(write_study(tmp_path))))["r1"]["why"] == "not recorded"
