@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import pairs, predict, replay
+from analysis import calibrations, pairs, predict, replay
 from analysis.errors import TraceError
 from analysis.pairs import Pair
+from analysis.recordings import open_study
 from analysis.replay import Graph
 from tests import traces
 from tests.analysis import studies
@@ -159,6 +160,19 @@ def test_what_is_not_claimed_is_off_by_what_the_document_says(recorded: list[Pai
     said = " ".join((root / "analysis" / "README.md").read_text(encoding="utf-8").split())
     least, most = (f"{100 * error:.0f}" for error in errors)
     assert f"Transformers' two are off by {least} and {most} %" in said
+
+
+def test_the_miss_that_the_document_tells_of_is_the_recordings(root: Path) -> None:
+    study = root / "data" / "recordings" / "h200x2-large-2026-11-21"
+    [trace] = study.glob("cases/qwen2-57b_*node*/*.xz")
+    found = traces.found(trace)
+    said = " ".join((root / "analysis" / "README.md").read_text(encoding="utf-8").split())
+    off = predict.predict(found, "moe", calibrations.read(study / "calibration.json"))["graphs_off_ms"]
+    assert f"foretold at {off['value']:.0f} [{off['low']:.0f}, {off['high']:.0f}] ms" in said
+    windows = open_study(study).windows.query("model == 'qwen2-57b' and graphs == 'off' and batch == 1")
+    measured_ms = windows["tpot_ms"].median()
+    nodes = found.operations[found.operations["iteration"] >= 0].groupby(["rank", "iteration"]).size().median()
+    assert f"took {measured_ms:.1f} ms: {1e3 * measured_ms / nodes:.0f} us for each node" in said
 
 
 def test_intervals_hold_the_share_that_they_state(on: pd.DataFrame, off: pd.DataFrame) -> None:
