@@ -46,6 +46,10 @@ class Gathered:
         shown = set(frame["study"])
         return "; ".join(dict.fromkeys(source.short_mark for source in self.sources if source.name in shown))
 
+    def with_gpu(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with a column `gpu`, of what its rows were measured on."""
+        return frame.assign(gpu=frame["study"].map({source.name: source.gpu for source in self.sources}))
+
     @property
     def several(self) -> bool:
         """Whether rows have to say which study, or whose program, they come from."""

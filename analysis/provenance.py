@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ class Source:
     name: str
     recorded: bool
     host: str
+    gpu: str
+    """Its GPU in short: H100, RTX 4090."""
     date: str
     facts: tuple[tuple[str, str], ...]
     note: Text
@@ -73,10 +76,16 @@ def source(study: Study, name: str) -> Source:
         name=name,
         recorded=study.recorded is not None,
         host=str(recorded.get("host") or _distinct(hosts, "label") or "an unnamed host"),
+        gpu=short_gpu(_distinct(hosts, "gpu_name")),
         date=str(recorded.get("date") or (started[0] if started else "undated")),
         facts=tuple((what, value) for what, value in facts if value),
         note=Text(str(recorded.get("note") or ""), str(recorded.get("note_zh") or "")),
     )
+
+
+def short_gpu(name: str) -> str:
+    """A GPU's name without its maker, its line and its memory: NVIDIA H100 80GB HBM3 is H100."""
+    return re.sub(r"^NVIDIA (GeForce )?|[ -]\d+GB.*$", "", name)
 
 
 def _distinct(records: Sequence[Any], key: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,25 +14,27 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.figures import STYLES, SWEEP, bare, engine_title, layout_title, legend, settle
 
 COLUMNS = (
-    "study", "made_by", "engine", "model", "at", "tp", "compile", "settings", "split", "gain_ratio",
+    "study", "made_by", "gpu", "engine", "model", "at", "tp", "compile", "settings", "split", "gain_ratio",
     "gain_low_ratio", "gain_high_ratio",
 )  # fmt: skip
 _MARKERS = "os^Dv<>pP*Xh"
 _TICKS = (0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 _ROW_LEAST, _MARK_STEP = 0.28, 0.12
-_ABOUT = ["engine", "compile", "settings", "model", "split", "tp", "study", "made_by"]
+_LEGEND_COLUMNS = 5
+_ABOUT = ["engine", "compile", "settings", "model", "split", "tp", "gpu"]
 
 
 def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     """Graphs off / on with its interval, on a logarithmic scale; right of 1 graphs are faster.
 
-    pairs: COLUMNS, a row a configuration and load, `at` the load in words: a batch, a rate. What study.sweep did not
-    make has open marks. Returns a matplotlib Figure.
+    pairs: COLUMNS, a row a configuration and load, `at` the load in words: a batch, a rate. Studies are told apart
+    where two of them measured the same. What study.sweep did not make has open marks. Returns a matplotlib Figure.
     """
     found = pairs.dropna(subset=["gain_ratio"])
-    rows = found[_ABOUT].drop_duplicates().reset_index(drop=True)
+    about = [*_ABOUT, "study", "made_by"] if found.duplicated([*_ABOUT, "at"]).any() else _ABOUT
+    rows = found[about].drop_duplicates().reset_index(drop=True)
     loads = list(dict.fromkeys(found["at"]))
-    of_row = [found[(found[_ABOUT] == pd.Series(row)).all(axis=1)] for row in rows.to_dict("records")]
+    of_row = [found[(found[about] == pd.Series(row)).all(axis=1)] for row in rows.to_dict("records")]
     # A row is as high as its marks need, in inches.
     heights = np.array([max(_ROW_LEAST, _MARK_STEP * (len(mine) + 1)) for mine in of_row])
     places = np.cumsum(heights) - heights / 2
@@ -43,8 +47,9 @@ def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     panel.set_ylim(max(float(heights.sum()), 2 * _ROW_LEAST), 0)
     _gain_axis(panel, found)
     panel.set_title("right of 1: decoding is faster with graphs", fontsize=8.5, color="#444444")
-    legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=5)
-    settle(figure, mark=mark, title=title, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
+    legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=_LEGEND_COLUMNS)
+    lines = max(1, math.ceil(len(loads) / _LEGEND_COLUMNS))
+    settle(figure, mark=mark, title=title, lines=lines, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
     return figure
 
 
@@ -68,7 +73,7 @@ def _names(rows: pd.DataFrame) -> list[str]:
         parts = [engine_title(row["engine"], row["compile"], row["settings"])]
         parts += [str(row["model"])] if rows["model"].nunique() > 1 else []
         parts += [layout_title(row["tp"], row["split"])]
-        parts += [str(row["study"])] if rows["study"].nunique() > 1 else []
+        parts += [str(row[name]) for name in ("gpu", "study") if name in rows and rows[name].nunique() > 1]
         told.append(" ".join(parts))
     return told
 

@@ -15,12 +15,16 @@ from analysis.sections import columns
 
 # So many comparisons are seen at a glance.
 _FEW = 4
-_CONFIGURATION = ["engine", *VARIANT, "model", "tp"]
+# So many rows of a figure are legible on the first screen.
+_MANY = 12
+_CONFIGURATION = ["engine", *VARIANT, "model", "tp", "gpu"]
 
 
 def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
-    found = [*_overall(gathered.pairs), *headline.answers(gathered.pairs), *served.answers(gathered.served)]
+    # The engines of the question first: vLLM, SGLang, others.
+    pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
+    found = [*_overall(pairs), *headline.answers(pairs), *served.answers(gathered.served)]
     leads = found or [say("No answer: nothing was measured with tracing off.")]
     told, drawn, short = table(gathered), gains(gathered), _short(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
@@ -55,16 +59,14 @@ def _overall(pairs: pd.DataFrame) -> list[str]:
 
 
 def _short(gathered: Gathered) -> Table:
-    """A row a configuration: its gain at each batch, of several studies that of the sweep with most starts."""
-    pairs = gathered.pairs
-    clear = pairs[(pairs["contradiction"] == "") & (pairs["gain_ratio"] > 0)]
-    clear = clear.assign(other=clear["made_by"] != SWEEP, few=-clear["off_starts_count"])
-    best = clear.sort_values(["other", "few"], kind="stable").drop_duplicates([*_CONFIGURATION, "batch"])
+    """A row a configuration: its gain at each batch."""
+    best = _best(gathered)
     rows = [
         {**dict(zip(_CONFIGURATION, key, strict=True)), "told": _by_batch(group.sort_values("batch"))}
-        for key, group in best.groupby(_CONFIGURATION, sort=True)
+        for key, group in best.groupby(_CONFIGURATION, sort=False)
     ]
-    headings = [*columns.layout(), (say("off / on (ratio) by batch"), lambda row: str(row["told"]))]
+    gpu = [("GPU", lambda row: str(row["gpu"]))] if best["gpu"].nunique() > 1 else []
+    headings = [*columns.layout(), *gpu, (say("off / on (ratio) by batch"), lambda row: str(row["told"]))]
     return tabulate(
         pd.DataFrame(rows, columns=[*_CONFIGURATION, "told"]),
         headings,
@@ -72,6 +74,20 @@ def _short(gathered: Gathered) -> Table:
         caption=say("How many times faster decoding is with CUDA graphs: time per token, graphs off / on"),
         mark=gathered.short_mark_of(best),
     )
+
+
+def _clear(gathered: Gathered) -> pd.DataFrame:
+    """The pairs that no trace contradicts, with their GPU, vLLM before SGLang before others."""
+    clear = gathered.pairs[(gathered.pairs["contradiction"] == "") & (gathered.pairs["gain_ratio"] > 0)]
+    return gathered.with_gpu(clear).sort_values("engine", ascending=False, kind="stable")
+
+
+def _best(gathered: Gathered) -> pd.DataFrame:
+    """Of several studies of a configuration at a batch that of the sweep with most starts; in the order of _clear."""
+    clear = _clear(gathered)
+    ranked = clear.assign(other=clear["made_by"] != SWEEP, few=-clear["off_starts_count"])
+    first = ranked.sort_values(["other", "few"], kind="stable").drop_duplicates([*_CONFIGURATION, "batch"])
+    return clear[clear.index.isin(first.index)]
 
 
 def _by_batch(group: pd.DataFrame) -> str:
@@ -123,6 +139,7 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
         drawn,
         [
             *columns.layout(),
+            ("GPU", lambda row: str(row["gpu"])),
             (say("at"), lambda row: str(row["at"])),
             (
                 say("off / on (ratio)"),
@@ -147,15 +164,20 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
 
 
 def gains(gathered: Gathered) -> pd.DataFrame:
-    """What the figure shows, gain.COLUMNS: gains at each batch that no trace contradicts, then those under load."""
-    clear = gathered.pairs[gathered.pairs["contradiction"] == ""]
+    """What the figure shows, gain.COLUMNS: gains at each batch that no trace contradicts, then those under load.
+
+    Of many studies together, those that the short table shows.
+    """
+    clear = _clear(gathered)
+    many = len(gathered.studies) > 2 and len(clear[[*_CONFIGURATION, "study"]].drop_duplicates()) > _MANY
+    clear = _best(gathered) if many else clear
     decode = clear.assign(at=[f"batch {batch}" for batch in clear["batch"]]).sort_values("batch", kind="stable")
     loads = [
         f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:g} in flight"
         for row in gathered.served.to_dict("records")
     ]
     names = {f"tpot{end}_ratio": f"gain{end}_ratio" for end in ("", "_low", "_high")}
-    served = gathered.served.rename(columns=names).assign(at=loads)
+    served = gathered.with_gpu(gathered.served.rename(columns=names).assign(at=loads))
     parts = [part[list(gain.COLUMNS)] for part in (decode, served) if len(part)]
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(gain.COLUMNS))
     return found.dropna(subset=["gain_ratio"])

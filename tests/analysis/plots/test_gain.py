@@ -4,7 +4,15 @@ import pandas as pd
 
 from analysis.plots.gain import COLUMNS, draw
 
-MADE = {"study": "s", "made_by": "study.sweep", "model": "m", "compile": "engine", "settings": "pinned", "split": ""}
+MADE = {
+    "study": "s",
+    "made_by": "study.sweep",
+    "gpu": "H200",
+    "model": "m",
+    "compile": "engine",
+    "settings": "pinned",
+    "split": "",
+}
 
 
 def gains(*rows: tuple[str, int, str, float]) -> pd.DataFrame:
@@ -33,3 +41,19 @@ def test_rows_are_as_high_as_their_marks_need_and_marks_of_a_row_do_not_meet() -
     least, most = sorted(panel.get_ylim())
     assert all(least < height < most for height in heights)
     assert len({line.get_marker() for line in panel.lines[:9]}) == 9
+
+
+def names(found: pd.DataFrame) -> list[str]:
+    (panel,) = draw(found, mark="m").axes
+    return [label.get_text() for label in panel.get_yticklabels()]
+
+
+def test_gpus_are_named_where_they_differ_and_studies_where_two_measured_the_same() -> None:
+    one = gains(("vllm", 1, "batch 1", 2.0), ("vllm", 2, "batch 1", 3.0))
+    assert names(one) == ["vLLM TP1", "vLLM TP2"]
+    another_gpu = pd.concat([one, one.assign(gpu="H100", study="t")], ignore_index=True)
+    assert names(another_gpu) == ["vLLM TP1 H200", "vLLM TP2 H200", "vLLM TP1 H100", "vLLM TP2 H100"]
+    further = pd.concat([one, one.assign(at="batch 8", study="t")], ignore_index=True)
+    assert names(further) == ["vLLM TP1", "vLLM TP2"]
+    again = pd.concat([one, one.assign(study="t")], ignore_index=True)
+    assert names(again) == ["vLLM TP1 s", "vLLM TP2 s", "vLLM TP1 t", "vLLM TP2 t"]

@@ -26,6 +26,7 @@ ROWS = [
 COLUMNS = {
     "study": ["here"] * 16,
     "made_by": ["study.sweep"] * 16,
+    "gpu": ["H200"] * 16,
     "engine": [row[0] for row in ROWS],
     "tp": [row[1] for row in ROWS],
     "graphs": [row[2] for row in ROWS],

@@ -231,6 +231,26 @@ def test_of_several_studies_the_short_table_takes_the_sweep_with_most_starts(tmp
     assert [cell.partition(" [")[0] for cell in told.split("; ")] == ["1: 3.00", "2: 3.00", "4: 3.00"]
 
 
+def test_many_studies_together_are_drawn_as_the_short_table_has_them_with_their_gpus(tmp_path: Path) -> None:
+    folders = []
+    for number, (gpu, off_ms) in enumerate(
+        (("NVIDIA H200", 8.0), ("NVIDIA H200", 9.0), ("NVIDIA H100 80GB HBM3", 12.0))
+    ):
+        folder = tmp_path / f"study{number}"
+        for tp in (1, 2, 4, 8, 16):
+            for graphs, time_ms in (("off", off_ms), ("on", 4.0)):
+                case = made.measured(folder, graphs, {1: time_ms}, tp=tp, resolved={"graphs": graphs})
+                host = json.loads((case / "case.json").read_text())["host"]
+                change_record(case, {"host": {**host, "gpu_name": gpu}})
+        folders.append(write_study(folder))
+    two, three = gather(folders[:2]), gather(folders)
+    assert len(verdict.gains(two)) == 10
+    drawn = verdict.gains(three)
+    assert drawn[["gpu", "gain_ratio"]].drop_duplicates().to_numpy().tolist() == [["H200", 2.0], ["H100", 3.0]]
+    assert len(drawn) == 10
+    assert column(table(verdict.build(three), "answer"), "GPU") == ["H200", "H100"] * 5
+
+
 def test_four_corners_of_graphs_and_compile_are_a_section_of_their_own(tmp_path: Path) -> None:
     times_ms = {("off", "off"): 12.0, ("off", "on"): 15.0, ("on", "off"): 5.0, ("on", "on"): 4.0}
     for (graphs, compiled), time_ms in times_ms.items():
