@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import foretold, shown
 from analysis.blocks import Graphic, Row, Section, Table, tabulate
+from analysis.figures import engine_title
 from analysis.gathered import Gathered
 from analysis.language import say
 from analysis.plots import foretold as plot
@@ -44,7 +45,7 @@ def _not_claimed(found: pd.DataFrame) -> Iterator[str]:
             "Of {engines} no prediction is claimed: its graphs run other work than is launched without them, or leave "
             "a part of the step outside. What predicting makes of it all the same is shown, off by {worst:.0%} at "
             "most.",
-            engines=", ".join(sorted(set(found["engine"]))),
+            engines=", ".join(engine_title(engine) for engine in sorted(set(found["engine"]))),
             worst=found["error_ratio"].abs().max(),
         )
 
