@@ -24,15 +24,16 @@ def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
     # The engines of the question first: vLLM, SGLang, others.
     pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
-    found = [*_overall(pairs), *headline.answers(pairs), *served.answers(gathered.served)]
+    told = pairs.drop(_clear(gathered).index.difference(_best(gathered).index)) if _many(gathered) else pairs
+    found = [*_overall(pairs), *headline.answers(told), *served.answers(gathered.served)]
     leads = found or [say("No answer: nothing was measured with tracing off.")]
-    told, drawn, short = table(gathered), gains(gathered), _short(gathered)
+    every, drawn, short = table(gathered), gains(gathered), _short(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
     return Section(
         id="verdict",
         title=say("Should CUDA graphs be on?"),
         leads=tuple(leads),
-        blocks=(*([short] if len(told.rows) > _FEW else []), *figures, *([told] if told.rows else [])),
+        blocks=(*([short] if len(every.rows) > _FEW else []), *figures, *([every] if every.rows else [])),
         notes=tuple(_notes(gathered)),
     )
 
@@ -80,6 +81,11 @@ def _clear(gathered: Gathered) -> pd.DataFrame:
     """The pairs that no trace contradicts, with their GPU, vLLM before SGLang before others."""
     clear = gathered.pairs[(gathered.pairs["contradiction"] == "") & (gathered.pairs["gain_ratio"] > 0)]
     return gathered.with_gpu(clear).sort_values("engine", ascending=False, kind="stable")
+
+
+def _many(gathered: Gathered) -> bool:
+    """Whether there are more studies than are set beside each other, of more than fits the first screen."""
+    return len(gathered.studies) > 2 and len(_clear(gathered)[[*_CONFIGURATION, "study"]].drop_duplicates()) > _MANY
 
 
 def _best(gathered: Gathered) -> pd.DataFrame:
@@ -168,9 +174,7 @@ def gains(gathered: Gathered) -> pd.DataFrame:
 
     Of many studies together, those that the short table shows.
     """
-    clear = _clear(gathered)
-    many = len(gathered.studies) > 2 and len(clear[[*_CONFIGURATION, "study"]].drop_duplicates()) > _MANY
-    clear = _best(gathered) if many else clear
+    clear = _best(gathered) if _many(gathered) else _clear(gathered)
     decode = clear.assign(at=[f"batch {batch}" for batch in clear["batch"]]).sort_values("batch", kind="stable")
     loads = [
         f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:g} in flight"

@@ -18,8 +18,10 @@ def test_the_answer_is_on_the_first_screen(replayed: Replayed, open_page: Opener
     page = open_page(replayed.page, screen=screen).page
     assert 0 < page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") < 2000
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    tops = [page.locator(f"#verdict {part}").first.bounding_box() for part in ("li", "table", "img")]
-    assert all(box is not None for box in tops)
+    parts = [page.locator(f"#verdict {part}").first for part in ("li", "table", "img")]
+    assert all(part.is_visible() for part in parts)
+    assert page.locator("#verdict li").nth(1).inner_text().startswith("vLLM, llama3-8b, TP1")
+    tops = [part.bounding_box() for part in parts]
     starts = [box["y"] for box in tops if box is not None]
     assert starts[0] < starts[1] < page.viewport_size["height"]
     assert screen == "phone" or starts[2] < page.viewport_size["height"] / 2

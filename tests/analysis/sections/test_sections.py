@@ -248,7 +248,12 @@ def test_many_studies_together_are_drawn_as_the_short_table_has_them_with_their_
     drawn = verdict.gains(three)
     assert drawn[["gpu", "gain_ratio"]].drop_duplicates().to_numpy().tolist() == [["H200", 2.0], ["H100", 3.0]]
     assert len(drawn) == 10
-    assert column(table(verdict.build(three), "answer"), "GPU") == ["H200", "H100"] * 5
+    section = one(verdict.build(three))
+    assert column(table(section, "answer"), "GPU") == ["H200", "H100"] * 5
+    assert [lead.partition(")")[0] for lead in section.leads[1:3]] == [
+        f"vLLM, llama3-8b, TP1 ({name}" for name in ("study0", "study2")
+    ]
+    assert len(section.leads) == 11 and len(column(table(section, "headline"), "TP")) == 15
 
 
 def test_four_corners_of_graphs_and_compile_are_a_section_of_their_own(tmp_path: Path) -> None:
