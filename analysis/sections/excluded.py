@@ -1,4 +1,4 @@
-"""Everything planned that does not count: failed and invalid cases, skips, cases not run yet; with reasons."""
+"""Everything planned that does not count: failed and invalid cases, skips, cases without a record; with reasons."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from analysis.blocks import Row, Section, tabulate
 from analysis.figures import engine_title, layout_title
 from analysis.gathered import Gathered
 from analysis.language import read, say
+from analysis.recordings import Study
 
 COLUMNS = ("study", "what", "outcome", "reason")
 
@@ -47,10 +48,17 @@ def _rows(gathered: Gathered) -> Iterator[tuple[str, str, str, str]]:
         for skip in study.skips.to_dict("records"):
             yield name, _skipped(skip), say("SKIPPED"), read(str(skip["reason"]))
         for case in study.pending:
-            yield name, case, say("NOT RUN YET"), say("planned; its folder is not there")
+            yield name, case, *_pending(study)
     for label in gathered.labels[gathered.labels["proof"] != "proven"].to_dict("records"):
         what = say("{case}, batch {batch}", case=label["case"], batch=label["batch"])
         yield label["study"], what, shown.proof(label), read(str(label["reason"]))
+
+
+def _pending(study: Study) -> tuple[str, str]:
+    """What became of a case that has no folder: a sweep may still run it, in a recording it stays away."""
+    if study.recorded is None:
+        return say("NOT RUN YET"), say("planned; its folder is not there")
+    return say("NOT RECORDED"), say("planned, but not in the recording")
 
 
 def _skipped(skip: Row) -> str:

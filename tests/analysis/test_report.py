@@ -246,7 +246,7 @@ def test_failed_cases_skips_and_what_was_not_run_are_listed_with_reasons(tmp_pat
         "CUDA error\nlast line",
         "28 heads are not divisible by 8",
         "case_to_come",
-        "NOT RUN YET",
+        "NOT RECORDED",
     ):
         assert words in text
 

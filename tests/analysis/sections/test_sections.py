@@ -325,6 +325,18 @@ def test_what_does_not_count_is_listed_with_its_reason_and_is_absent_where_all_c
     assert [row[1:3] for row in found.rows] == [("FAILED", "out of memory")]
 
 
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [({}, "NOT RUN YET"), ({"recording": {"host": "a", "date": "2026-11-21", "note": ""}}, "NOT RECORDED")],
+)
+def test_a_planned_case_may_still_be_run_but_not_in_a_recording(
+    tmp_path: Path, content: dict[str, Any], outcome: str
+) -> None:
+    made.measured(tmp_path, "on", {1: 5.0}, resolved={"graphs": "on"})
+    found = table(excluded.build(gathered(tmp_path, planned=["to_come"], **content)), "excluded")
+    assert [row[:2] for row in found.rows] == [("to_come", outcome)]
+
+
 def test_a_figure_names_only_the_studies_that_it_shows(tmp_path: Path) -> None:
     for name, engine in (("first", "vllm"), ("second", "sglang")):
         for graphs in ("off", "on"):
