@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,9 @@ def _comparison_parser() -> argparse.ArgumentParser:
 def _summarise(arguments: argparse.Namespace) -> int:
     summaries: list[dict[str, Any]] = []
     failed = False
+    if meant := _command_meant(arguments.traces[0]):
+        print(f"{arguments.traces[0]}: neither a file nor a command; the command may be {meant}", file=sys.stderr)
+        return 1
     for given in arguments.traces:
         found = _reported(partial(traces, given))
         done = [_reported(partial(_summary, trace)) for trace in found or ()]
@@ -66,6 +70,12 @@ def _summarise(arguments: argparse.Namespace) -> int:
     else:
         terminal.show(summaries, terminal.console())
     return int(failed)
+
+
+def _command_meant(given: Path) -> str | None:
+    """The command that a word which names no file is a misspelling of."""
+    near = () if given.exists() else get_close_matches(str(given), ("compare", *whatif.COMMANDS), n=1)
+    return near[0] if near else None
 
 
 def _compare(arguments: argparse.Namespace) -> int:

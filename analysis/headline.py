@@ -194,6 +194,11 @@ def _over(group: pd.DataFrame) -> str:
     return say(" (over windows of single starts)") if "windows" in set(told["interval_over"]) else ""
 
 
+def _times(gain: float) -> str:
+    """1.04 is not 1.0 times."""
+    return f"{gain:.1f}" if gain >= 1.1 else f"{gain:.2f}"
+
+
 def _verdict(row: dict[Any, Any]) -> str:
     batch = row["batch"]
     if row["contradiction"]:
@@ -209,5 +214,5 @@ def _verdict(row: dict[Any, Any]) -> str:
     if low <= 1 <= high:
         return say("no difference beyond noise at batch {batch} (off / on {gain} {interval})", **ratio)
     if gain > 1:
-        return say("on: {times:.1f}x faster decode at batch {batch} {interval}", times=gain, **ratio)
+        return say("on: {times}x faster decode at batch {batch} {interval}", times=_times(gain), **ratio)
     return say("off: {times:.2f}x faster decode at batch {batch} (off / on {gain} {interval})", times=1 / gain, **ratio)

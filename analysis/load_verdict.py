@@ -24,7 +24,8 @@ def verdicts(beside: pd.DataFrame) -> list[dict[str, Any]]:
 
     measured_off and measured_on hold the figures, measured_gain how many times better each is with graphs. `turn on`
     where some are better and none is worse, beyond NOISE; `turn off` the other way; a trade of one for another is
-    `undecided`, since it depends on what matters to whom.
+    `undecided`, since it depends on what matters to whom. Throughput counts under a closed loop and where a half is
+    saturated: below that the arrivals decide it, but for how long the last answers take.
     """
     both = beside[(beside["off_starts_count"] > 0) & (beside["on_starts_count"] > 0)]
     return [_verdict(row) for row in both.to_dict("records")]
@@ -33,6 +34,8 @@ def verdicts(beside: pd.DataFrame) -> list[dict[str, Any]]:
 def _verdict(row: Mapping[Any, Any]) -> dict[str, Any]:
     sides = {graphs: {name: rounded(row[f"{graphs}_{name}"]) for name in MORE_IS_BETTER} for graphs in ("off", "on")}
     gains = {name: _gain(sides["off"][name], sides["on"][name], more) for name, more in MORE_IS_BETTER.items()}
+    if row["rate"] > 0 and "saturated" not in str(row["caution"]):
+        gains["output_tok_s"] = None
     better = [WORDS[name] for name, gain in gains.items() if gain is not None and gain > 1 + NOISE]
     worse = [WORDS[name] for name, gain in gains.items() if gain is not None and gain < 1 - NOISE]
     said = ON if better and not worse else OFF if worse and not better else UNDECIDED

@@ -73,9 +73,10 @@ class Study:
 def open_study(folder: Path) -> Study:
     """Read a study folder. Raises TraceError, naming the file, where something is missing, damaged or unknown."""
     if not (folder / "study.json").is_file():
+        found = "the report of a replay alone" if (folder / "report.html").is_file() else "no study.json"
         raise TraceError(
-            f"{folder} is not a study folder: it has no study.json. "
-            "Expected a folder that study.sweep wrote, or one under data/recordings."
+            f"{folder} is not a study folder: it has {found}. "
+            "Expected a folder that study.sweep wrote on a GPU host, or one under data/recordings."
         )
     plan = _versioned(folder / "study.json")
     recorded = _versioned(folder / "recording.json") if (folder / "recording.json").exists() else None

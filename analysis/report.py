@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures, headline, page, program, sections, served
+from analysis import figures, page, program, sections
 from analysis.blocks import Section, plain_lines
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
@@ -36,9 +36,8 @@ def build(folders: Sequence[Path], out: Path) -> Path:
 
 def headline_text(gathered: Gathered) -> str:
     """What a terminal shows of a report: where the data come from, the answers and the first table, as plain text."""
-    table = verdict.table(gathered)
-    answers = [*headline.answers(gathered.pairs), *served.answers(gathered.served)]
-    return "\n".join([gathered.mark, "", *answers, "", *(plain_lines(table) if table.rows else ())])
+    table = verdict.first_table(gathered)
+    return "\n".join([gathered.mark, "", *verdict.leads(gathered), "", *(plain_lines(table) if table.rows else ())])
 
 
 def write(gathered: Gathered, out: Path) -> Path:

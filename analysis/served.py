@@ -81,13 +81,14 @@ def answers(table: pd.DataFrame) -> list[Text]:
 
 def _answer(row: dict[Any, Any]) -> Text:
     return say(
-        "{engine}, {model}, {layout} serving {load}, graphs off / on: {tokens} tokens/s, TTFT {ttft} ms, "
-        "TPOT {tpot} ms (medians{caution}).",
+        "{engine}, {model}, {layout} serving {load}, graphs off / on: {tokens} tokens/s{drain}, TTFT {ttft} "
+        "ms, TPOT {tpot} ms (medians{caution}).",
         engine=shown.engine(row),
         model=row["model"],
         layout=layout_title(row["tp"], row["split"]),
         load=_load(row),
         tokens=shown.either(row["off_output_tok_s"], row["on_output_tok_s"]),
+        drain=say(" until the last answer") if row["rate"] > 0 else "",
         ttft=shown.either(row["off_ttft_ms_p50"], row["on_ttft_ms_p50"]),
         tpot=shown.either(row["off_tpot_ms_p50"], row["on_tpot_ms_p50"]),
         caution=say("; {caution}", caution=read(row["caution"])) if row["caution"] else "",

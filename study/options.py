@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser. Values of keys stay text: config checks those of flags and files alike."""
     made = argparse.ArgumentParser(
         prog="python -m study.sweep",
+        usage="%(prog)s [--study NAME_OR_PATH] [--dry-run | --replay | --live] [--KEY VALUE ...]; -h shows all",
         description="Run a study on this host's GPUs, or replay a recorded one where there are none.",
         allow_abbrev=False,
     )

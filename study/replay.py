@@ -18,7 +18,10 @@ def run(console: Console, out: Path | None = None) -> int:
     folders = sorted(path.parent for path in RECORDINGS.glob("*/recording.json"))
     if not folders:
         raise StudyError(f"no recordings in {RECORDINGS}; expected NAME/recording.json: use a full checkout")
-    write_report(folders, out or OUT, console)
+    out = out or OUT
+    # Whether it can be written is better known before the reading than after.
+    out.mkdir(parents=True, exist_ok=True)
+    write_report(folders, out, console)
     return 0
 
 

@@ -97,7 +97,11 @@ def _replay(options: Options, missing: Sequence[str], console: Console) -> int:
     if ignored := sorted(given - {"--replay", "--out"}):
         notice = f"A replay shows what was recorded; without effect: {', '.join(ignored)}"
         console.print(notice, soft_wrap=True, **PLAIN)
-    code = replay.run(console, options.spec.out if "--out" in given else None)
+    try:
+        code = replay.run(console, options.spec.out if "--out" in given else None)
+    except KeyboardInterrupt:
+        print("interrupted: no report was written; the same command begins again", file=sys.stderr)
+        return INTERRUPTED
     if notice:
         why = f" ({'; '.join(missing)})" if missing else ""
         console.print(f"{notice}{why}", soft_wrap=True, **PLAIN)  # again, for a report's text is long

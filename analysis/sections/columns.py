@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import grids, shown
-from analysis.blocks import Cell
+from analysis.blocks import Cell, Row
 from analysis.figures import SWEEP
 from analysis.gathered import Gathered
 from analysis.language import read, say
@@ -39,6 +39,11 @@ def traced() -> list[tuple[str, Cell]]:
         (say("graphs"), lambda row: read(str(row["graphs"]))),
         (say("tracing"), lambda row: str(row["tracing"])),
     ]
+
+
+def source_of(row: Row, rows: pd.DataFrame) -> str:
+    """The study of a row in brackets, for sentences, where `rows` are of several."""
+    return say(" ({study})", study=str(row["study"])) if rows["study"].nunique() > 1 else ""
 
 
 def figure(heading: str, column: str) -> tuple[str, Cell]:

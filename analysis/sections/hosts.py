@@ -41,13 +41,14 @@ def build(gathered: Gathered) -> Section | None:
 def _leads(ranks: pd.DataFrame) -> Iterator[str]:
     for row in ranks[ranks["graphs"] == "off"].to_dict("records"):
         yield say(
-            "{engine}, {model}, TP{layout}, batch {batch}, graphs off: {launches} launches an iteration, {launch_us} "
-            "us of the host each, of which {call_us} us are in the launch call and the rest mostly in Python and the "
+            "{engine}, {model}, TP{layout}, batch {batch}{source}, graphs off: {launches} launches an iteration, "
+            "{launch_us} us of the host each, of which {call_us} us are in the launch call and the rest mostly in Python and the "
             "engine.",
             engine=shown.engine(row),
             model=row["model"],
             layout=shown.layout(row),
             batch=shown.batch(row),
+            source=columns.source_of(row, ranks),
             launches=shown.count(row["launches"]),
             launch_us=shown.number(row["t_launch_us"]),
             call_us=shown.number(row["host_launch_call_us"] / row["launches"] if row["launches"] else float("nan")),

@@ -48,13 +48,14 @@ def leads(ranks: pd.DataFrame) -> Iterator[str]:
         least, most = ordered[0], ordered[-1]
         if most["idle_ms"] - least["idle_ms"] > _UNLIKE_RATIO * most["iter_median_ms"]:
             yield say(
-                "{engine}, {model}, TP{layout}, batch {batch}, graphs {graphs}: GPU {most} idles {most_ms} of "
+                "{engine}, {model}, TP{layout}, batch {batch}{source}, graphs {graphs}: GPU {most} idles {most_ms} of "
                 "{iter_ms} ms, GPU {least} only {least_ms} ms, though it does the same work: for {wait_ms} ms it waits "
                 "for others inside collectives.",
                 engine=shown.engine(most),
                 model=most["model"],
                 layout=shown.layout(most),
                 batch=shown.batch(most),
+                source=columns.source_of(most, ranks),
                 graphs=read(str(most["graphs"])),
                 most=most["rank"],
                 most_ms=shown.number(most["idle_ms"]),

@@ -22,20 +22,31 @@ _CONFIGURATION = ["engine", *VARIANT, "model", "tp", "gpu"]
 
 def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
-    # The engines of the question first: vLLM, SGLang, others.
-    pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
-    told = pairs.drop(_clear(gathered).index.difference(_best(gathered).index)) if _many(gathered) else pairs
-    found = [*_overall(pairs), *headline.answers(told), *served.answers(gathered.served)]
-    leads = found or [say("No answer: nothing was measured with tracing off.")]
-    every, drawn, short = table(gathered), gains(gathered), _short(gathered)
+    every, drawn = table(gathered), gains(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
     return Section(
         id="verdict",
         title=say("Should CUDA graphs be on?"),
-        leads=tuple(leads),
-        blocks=(*([short] if len(every.rows) > _FEW else []), *figures, *([every] if every.rows else [])),
+        leads=leads(gathered),
+        blocks=(
+            *([_short(gathered)] if len(every.rows) > _FEW else []), *figures, *([every] if every.rows else []),
+        ),
         notes=tuple(_notes(gathered)),
-    )
+    )  # fmt: skip
+
+
+def leads(gathered: Gathered) -> tuple[str, ...]:
+    """The answers in sentences, the engines of the question first: vLLM, SGLang, others."""
+    pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
+    told = pairs.drop(_clear(gathered).index.difference(_best(gathered).index)) if _many(gathered) else pairs
+    found: list[str] = [*_overall(pairs), *headline.answers(told), *served.answers(gathered.served)]
+    return tuple(found or [say("No answer: nothing was measured with tracing off.")])
+
+
+def first_table(gathered: Gathered) -> Table:
+    """The one that stands first: a row a configuration and batch, or a row a configuration where those are many."""
+    every = table(gathered)
+    return _short(gathered) if _many(gathered) else every
 
 
 def _overall(pairs: pd.DataFrame) -> list[str]:

@@ -138,6 +138,9 @@ def test_one_contradiction_outweighs_a_proof():
             [[8], [10], [12]], [[5], [5], [4.8]], PROVEN, "on: 2.0x faster decode at batch 1 [1.60, 2.50]", id="on",
         ),
         pytest.param(
+            [[5.2]] * 3, [[5.0]] * 3, PROVEN, "on: 1.04x faster decode at batch 1 [1.04, 1.04]", id="hardly on",
+        ),
+        pytest.param(
             [[4], [4], [4]], [[8], [8], [8]], PROVEN,
             "off: 2.00x faster decode at batch 1 (off / on 0.500 [0.500, 0.500])", id="off",
         ),

@@ -10,10 +10,12 @@ from analysis.served import beside
 from tests.analysis.test_served import points
 
 SAME = {"output_tok_s": 100.0, "ttft_ms_p50": 20.0, "ttft_ms_p99": 40.0}
+# As many requests in flight as there may be: then throughput is the engine's.
+CLOSED = {"rate": float("nan"), "concurrency": 4.0}
 
 
 def judged(off: dict[str, Any], on: dict[str, Any]) -> dict[str, Any]:
-    sides = [points(graphs, [10.0], **SAME | figures) for graphs, figures in (("off", off), ("on", on))]
+    sides = [points(graphs, [10.0], **SAME | CLOSED | figures) for graphs, figures in (("off", off), ("on", on))]
     [found] = load_verdict.verdicts(beside(pd.concat(sides)))
     return found
 
@@ -40,6 +42,16 @@ def test_the_published_serving_at_tp1_is_a_trade() -> None:
     assert found["measured_gain"]["ttft_ms_p50"] == pytest.approx(421 / 776, rel=1e-4)
 
 
+def test_tokens_a_second_of_a_rate_that_both_halves_bear_are_the_arrivals() -> None:
+    rate = {"rate": 4.0, "concurrency": float("nan")}
+    faster = {"output_tok_s": 120.0, **rate}
+    borne = judged(rate, faster)
+    assert (borne["verdict"], borne["measured_gain"]["output_tok_s"]) == ("undecided", None)
+    assert borne["measured_on"]["output_tok_s"] == 120.0
+    too_much = judged({**rate, "saturated": True}, faster)
+    assert (too_much["verdict"], too_much["measured_gain"]["output_tok_s"]) == ("turn on", 1.2)
+
+
 def test_a_half_that_is_missing_has_no_verdict() -> None:
     assert load_verdict.verdicts(beside(points("off", [10.0]))) == []
 
@@ -52,6 +64,6 @@ def test_figures_that_nobody_got_say_nothing() -> None:
 
 def test_words_say_the_load_the_verdict_and_both_halves() -> None:
     lines = list(load_verdict.lines(judged({}, {"output_tok_s": 120.0, "failures": "1 stalled"})))
-    assert lines[0] == "  serving 4 requests/s (1 start): turn on: better output tokens/s"
+    assert lines[0] == "  serving 4 requests in flight (1 start): turn on: better output tokens/s"
     assert "      output tokens/s: off 100, on 120" in lines
     assert lines[-1] == "      caution: graphs on: 1 stalled"

@@ -54,6 +54,12 @@ def test_a_trace_named_like_markup_is_shown_as_it_is(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().out.startswith("[bold]x: nsys")
 
 
+def test_a_misspelled_command_is_told_from_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predct", "some.sqlite"]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "predct: neither a file nor a command; the command may be predict\n")
+
+
 def test_json_is_a_list_with_an_object_per_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = traces.decode().write(tmp_path / "a.sqlite")
     packed = tmp_path / "b.sqlite.xz"

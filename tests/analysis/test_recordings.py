@@ -80,6 +80,12 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
         open_study(tmp_path)
 
 
+def test_a_folder_that_a_replay_wrote_is_told_as_that(tmp_path):
+    (tmp_path / "report.html").touch()
+    with pytest.raises(TraceError, match=r"is not a study folder: it has the report of a replay alone"):
+        open_study(tmp_path)
+
+
 def drop_record(case):
     (case / "case.json").unlink()
 

@@ -63,8 +63,8 @@ def test_saturation_and_failures_are_cautions_of_their_half() -> None:
 def test_the_answer_names_what_was_asked_and_both_halves() -> None:
     (sentence,) = answers(beside(pd.concat([points("off", [8.2]), points("on", [4.11], output_tok_s=1234.4)])))
     assert sentence == (
-        "vLLM, llama3-8b, TP1 serving 4 requests/s, graphs off / on: 10 / 1234 tokens/s, TTFT 10 / 10 ms, "
-        "TPOT 8.20 / 4.11 ms (medians)."
+        "vLLM, llama3-8b, TP1 serving 4 requests/s, graphs off / on: 10 / 1234 tokens/s until the last "
+        "answer, TTFT 10 / 10 ms, TPOT 8.20 / 4.11 ms (medians)."
     )
 
 

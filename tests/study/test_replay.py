@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study import replay
+from study import options, replay, sweep
 from study.errors import StudyError
 from tests.analysis import studies
 
@@ -46,6 +46,27 @@ def test_a_replay_reports_every_recording_as_recorded_and_nothing_else(recording
     page = recordings.parent / "out" / "report.html"
     assert shown.splitlines()[-1] == f"Report: {page}"
     assert "RECORDED" in page.read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_anything_is_read(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study(recordings / "one", recording=RECORDING)
+    monkeypatch.setattr(replay, "write_report", lambda *_: pytest.fail("read"))
+    (recordings.parent / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        replay.run(Console(file=io.StringIO()), recordings.parent / "file" / "out")
+
+
+def test_an_interrupted_replay_promises_no_finished_cases(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(replay, "run", stopped)
+    assert sweep._replay(options.parse(["--replay"]), (), Console(file=io.StringIO())) == 130
+    assert capsys.readouterr().err == "interrupted: no report was written; the same command begins again\n"
 
 
 def test_a_live_study_is_reported_as_measured_here(recordings: Path, tmp_path: Path) -> None:
