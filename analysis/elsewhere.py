@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis import (
     breakeven,
+    claims,
     given,
     hardware,
     parallel,
@@ -81,6 +82,7 @@ def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
         )
         yield f"  PREDICTED: graphs off {off} ms, on {on} ms; R = {ratio}: {one['bound']}"
         yield f"  PREDICTED: break-even at {launch} us a launch"
+        yield from claims.lines(one)
     yield from (f"  assumed: {text}" for text in transfer.ASSUMPTIONS)
 
 
@@ -88,7 +90,7 @@ def _pairs(folders: list[Path]) -> list[Pair]:
     """Those of which predictions are claimed."""
     found = [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0] if pair.claimed]
     if not found:
-        engines = " or ".join(recorded_pairs.CLAIMED)
+        engines = " or ".join(claims.CLAIMED)
         raise TraceError(
             f"no pair of graphs off and on, traced and untraced, of {engines} in {', '.join(map(str, folders))}; "
             "give study folders that hold some"

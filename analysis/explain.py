@@ -6,7 +6,7 @@ What was measured in the trace (`traced`) and what is foretold of runs without a
 from collections.abc import Mapping
 from typing import Any
 
-from analysis import account, hosts, parallel, predict, replay, transfer
+from analysis import account, claims, hosts, parallel, predict, replay, transfer
 from analysis.account import Account, rounded
 from analysis.calibrations import Calibration
 from analysis.estimates import Estimate, within
@@ -36,7 +36,7 @@ def explain(trace: Trace, name: str, calibration: Calibration | None = None) -> 
                     calls, waiting, and framework; its slowest places
     untraced_ms     PREDICTED: the iteration as it is
     launch_us       PREDICTED: host time for each launch; breakeven_us: below which the GPUs would hide it
-    would_help      PREDICTED: what, iteration_ms and saved_ms, largest first
+    would_help      PREDICTED: what, iteration_ms and saved_ms, largest first, and whether it is claimed
     """
     found, accounts = predict.facts(trace), account.find(trace)
     foretold = predict.predict(trace, name, calibration)
@@ -69,6 +69,7 @@ def _graph_us(found: Typical, model: Model) -> float:
 def _would_help(found: Typical, model: Model, calibration: Calibration | None, base: Estimate) -> list[dict[str, Any]]:
     """Each change alone, by what it makes of the iteration; what a trace cannot tell is left out."""
     changes: dict[str, Estimate] = {}
+    claimed = claims.why_not(found.engine) is None
     if not found.graphs:
         host = predict.host_ms(found, model, calibration)
         changes["CUDA graphs"] = predict.graphs_on_ms(found, model)
@@ -77,7 +78,7 @@ def _would_help(found: Typical, model: Model, calibration: Calibration | None, b
     for words, other in _elsewhere(found).items():
         changes[words] = _as_it_is(other, model, calibration)
     rows = [
-        {"change": words, "iteration_ms": ms.to_json(), "saved_ms": round(base.value - ms.value, 6)}
+        {"change": words, "iteration_ms": ms.to_json(), "saved_ms": round(base.value - ms.value, 6), "claimed": claimed}
         for words, ms in changes.items()
     ]
     return sorted(rows, key=lambda row: -row["saved_ms"])
@@ -140,8 +141,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         result.append(f"  traced: rank {straggler['rank']} arrives last in {share} of collectives ({how})")
     result += _host_lines(traced["host"])
     for row in found["would_help"]:
-        result.append(f"  PREDICTED, {row['change']}: {_interval(row['iteration_ms'])} ms, {_change(row['saved_ms'])}")
-    return result + [f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]]
+        change = row["change"] if row["claimed"] else f"{row['change']} (not claimed)"
+        result.append(f"  PREDICTED, {change}: {_interval(row['iteration_ms'])} ms, {_change(row['saved_ms'])}")
+    return [*result, *claims.lines(found)] + [f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]]
 
 
 def _host_lines(host: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,8 @@ A pair is one configuration of one study (engine, model, TP, batch, and what els
 graphs off, untraced iteration times of both halves, and a trace with graphs on where there is one. Left out is always a
 whole configuration, with all studies that hold it, so that no pair is predicted from its twin.
 
-Predictions are claimed of engines whose graphs hold the whole decode step and the very kernels that run without them.
-Pairs of others are predicted and shown with the error that this makes; nothing is learnt from them.
+Pairs of engines that claims.py does not claim are predicted and shown with the error that this makes; nothing is learnt
+from them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import calibrations, extract, iterations, predict, replay
+from analysis import calibrations, claims, extract, iterations, predict, replay
 from analysis.calibrations import TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
@@ -27,8 +27,6 @@ from analysis.replay import NODE_US, Graph
 from analysis.typical import Typical
 
 RATE = 0.9
-CLAIMED = ("vllm", "sglang")
-"""The engines of which predictions are claimed."""
 KEYS = ("engine", "model", "tp", "batch", *VARIANT)
 # Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
 _LAUNCH_BOUND = 1.2
@@ -67,7 +65,7 @@ class Pair:
     @property
     def claimed(self) -> bool:
         """Whether what is predicted of it counts, and it has a part in what others are predicted by."""
-        return self.key[KEYS.index("engine")] in CLAIMED
+        return self.key[KEYS.index("engine")] in claims.CLAIMED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,8 +83,7 @@ class _Left:
 def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
     """The pairs of a study folder, in the order of its traces, and why traces of it could not be used."""
     study = open_study(folder)
-    starts = study.windows.groupby([*KEYS, "graphs", "case"])["tpot_ms"].median()
-    times_ms = starts.groupby([*KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
+    times_ms = untraced_ms(study.windows)
     nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
     traced = {(*(row[key] for key in KEYS), row["graphs"]): row["path"] for row in nodes}
     made_by = ", ".join(sorted(set(study.cases["made_by"].dropna())))
@@ -107,6 +104,12 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
                      made_by=made_by)
             )  # fmt: skip
     return found, refused
+
+
+def untraced_ms(windows: pd.DataFrame) -> "pd.Series[float]":
+    """What iterations took untraced, by KEYS and graphs: medians over starts of medians over windows."""
+    starts = windows.groupby([*KEYS, "graphs", "case"])["tpot_ms"].median()
+    return starts.groupby([*KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
 
 
 def fit(pairs: Sequence[Pair]) -> Model:

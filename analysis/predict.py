@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis import causes, collectives, fitness, replay, typical
+from analysis import causes, claims, collectives, fitness, replay, typical
 from analysis.calibrations import ENGINE, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import Estimate, within
@@ -160,6 +160,7 @@ def predict(trace: Trace, name: str, calibration: Calibration | None = None) -> 
     return {
         "name": name,
         "mark": "PREDICTED",
+        **claims.of(found.engine),
         "graphs": "on" if found.graphs else "off",
         "engine": found.engine or None,
         "tp": len(found.strands),

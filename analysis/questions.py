@@ -85,7 +85,7 @@ def _branches(trace: Trace) -> dict[str, Any]:
 
 
 def _replays(trace: Trace, pays_after_steps: float | None) -> dict[str, Any]:
-    """How often a graph is replayed, against what its capture costs."""
+    """How often a graph is replayed, against the published threshold and against what its capture costs."""
     question = "Is a graph replayed more than 100 times?"
     decode = trace.steps[(trace.steps["kind"] == "decode") & (trace.steps["graph_launches"] > 0)]
     sizes = max(decode["sequences"].nunique(), 1)
@@ -94,4 +94,8 @@ def _replays(trace: Trace, pays_after_steps: float | None) -> dict[str, Any]:
         return _answer(question, UNKNOWN, f"{text}; what capturing cost is not recorded")
     if not np.isfinite(pays_after_steps):
         return _answer(question, NO, f"{text}, which save nothing")
-    return _answer(question, YES, f"{text}; capturing is paid for after {pays_after_steps:.0f} decode steps")
+    needed = max(REPLAYS_LEAST, pays_after_steps)
+    text = f"{text}; capturing is paid for after {pays_after_steps:.0f} decode steps"
+    if len(decode) / sizes > needed:
+        return _answer(question, YES, text)
+    return _answer(question, UNKNOWN, f"{text}; the window is too short to tell whether there are {needed:.0f}")

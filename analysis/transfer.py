@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import predict, replay
+from analysis import claims, predict, replay
 from analysis.errors import TraceError
 from analysis.estimates import Estimate, within
 from analysis.hardware import Peak
@@ -71,6 +71,7 @@ def transfer(found: Typical, place: Place, model: Model) -> dict[str, Any]:
     r = host.over(gpu)
     return {
         "mark": "PREDICTED",
+        **claims.of(found.engine),
         "from": place.source.key,
         "to": place.target.key,
         "tp": len(found.strands),

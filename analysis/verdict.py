@@ -1,8 +1,9 @@
 """`python -m analysis.verdict FOLDER [--json]`: turn CUDA graphs on or off, by how much, and at what cost.
 
 For each configuration of a study: what was measured at each batch, the gain with its interval and what it says; where
-only graphs off was measured and traced, the gain PREDICTED; what capturing costs in time and memory, and what that
-costs in KV cache; the batch sizes worth a graph; and the five questions of the published decision flow.
+only graphs off was measured and traced, the gain PREDICTED, which decides where predictions are claimed; what capturing
+costs in time and memory, and what that costs in KV cache; the batch sizes worth a graph; and the five questions of the
+published decision flow.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import capacity, cost, extract, iterations, load_verdict, predict, program, questions, served
+from analysis import capacity, claims, cost, extract, iterations, load_verdict, predict, program, questions, served
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.headline import gains
@@ -66,12 +67,13 @@ def _configuration(
     whole = _of(gained, key).dropna(subset=["gain_ratio"]).sort_values("batch")
     measured = [_measured(row) for row in whole.to_dict("records")]
     traces, mine_served = (_of(table, key) for table in (study.traces, loads))
-    foretold = _foretold(traces, {row["batch"] for row in measured})
+    claim = claims.of(key[_KEYS.index("engine")])
+    foretold = _foretold(traces, {row["batch"] for row in measured}, claim)
     paid = cost.find(_of(told, key), measured)
     doubts, answers = _traced(traces, paid["capture_s"], paid["pays_after_steps"])
     doubts = [*_mislabelled(study, key), *doubts]
     workloads = load_verdict.verdicts(mine_served)
-    rows = [*measured, *foretold]
+    rows = [*measured, *decisive(foretold)]
     return dict(zip(_KEYS, key, strict=True)) | {
         "verdict": UNDECIDED if doubts else _overall(rows, workloads),
         "doubts": doubts,
@@ -102,8 +104,8 @@ def _measured(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _foretold(traces: pd.DataFrame, known: set[int]) -> list[dict[str, Any]]:
-    """Batches that were traced with graphs off, but not measured with both."""
+def _foretold(traces: pd.DataFrame, known: set[int], claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Batches that were traced with graphs off, but not measured with both; undecided where nothing is claimed."""
     rows = []
     off = traces[(traces["graphs"] == "off") & (traces["tracing"] == "node") & ~traces["batch"].isin(known)]
     for row in off.drop_duplicates("batch").to_dict("records"):
@@ -113,9 +115,15 @@ def _foretold(traces: pd.DataFrame, known: set[int]) -> list[dict[str, Any]]:
         gain = eager.over(on)
         rows.append(
             {"batch": int(row["batch"]), "mark": "PREDICTED", "predicted_off_ms": eager.to_json(),
-             "predicted_on_ms": on.to_json(), "predicted_gain": gain.to_json(), "verdict": _says(gain)}
+             "predicted_on_ms": on.to_json(), "predicted_gain": gain.to_json(), **claim,
+             "verdict": _says(gain) if claim["claimed"] else UNDECIDED}
         )  # fmt: skip
     return rows
+
+
+def decisive(foretold: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The predictions that have a part in the verdict: those that are claimed."""
+    return [row for row in foretold if row["claimed"]]
 
 
 def _says(gain: Estimate) -> str:
@@ -171,6 +179,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         for row in one["predicted_by_batch"]:
             off, on, gain = (Estimate(**row[f"predicted_{name}"]) for name in ("off_ms", "on_ms", "gain"))
             yield f"  batch {row['batch']}, PREDICTED: off {off} ms, on {on} ms, off / on {gain}: {row['verdict']}"
+            yield from claims.lines(row)
         yield from (line for load in one["by_load"] for line in load_verdict.lines(load))
         yield from cost.lines(one["cost"])
         for answer in one["questions"]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import calibrations, elsewhere, explain, given, pairs, predict
+from analysis import calibrations, claims, elsewhere, explain, given, pairs, predict
 from analysis.calibrations import Calibration
 from analysis.errors import TraceError
 from analysis.iterations import Trace
@@ -22,10 +22,6 @@ from analysis.iterations import Trace
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
 _CALIBRATION = "what python -m study.calibrate wrote, or a trace or case of the engine on that host with graphs off"
-_UNKNOWN_ENGINE = (
-    "no kernel of vLLM or SGLang in it; graphs of another engine may hold other work than is launched without them, "
-    "or a part of the step"
-)
 COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 
@@ -116,7 +112,7 @@ def _prediction(found: Mapping[str, Any]) -> list[str]:
         f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
         "for GPUs and engines not recorded it is not known",
         *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
-        *([] if found["engine"] else [f"  not claimed: {_UNKNOWN_ENGINE}"]),
+        *claims.lines(found),
     ]
 
 
@@ -168,8 +164,9 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
     for known, rows in off[off["claimed"]].groupby("known", sort=False):
         yield f"graphs off from on, host known by {known}: {_summary(rows)}"
     if not on["claimed"].all():
-        others = _summary(on[~on["claimed"]])
-        yield f"not claimed, of engines whose graphs hold other work or a part of the step: {others}"
+        yield f"not claimed, graphs on from off: {_summary(on[~on['claimed']])}"
+        for engine in sorted(set(on.loc[~on["claimed"], "engine"])):
+            yield from claims.lines(claims.of(engine))
 
 
 def _configuration(row: Mapping[Any, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis import headline, verdict
+from analysis import claims, headline, verdict
 from analysis.recordings import open_study
 from tests.analysis import studies
 from tests.analysis.test_served import folder
@@ -87,6 +87,30 @@ def test_half_of_the_runs_is_enough_for_a_foretold_verdict(tmp_path: Path) -> No
     assert (row["batch"], row["mark"]) == (1, "PREDICTED")
     assert set(row["predicted_gain"]) == {"value", "low", "high"}
     assert one["questions"]
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_prediction_decides_only_where_it_is_claimed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], claimed: bool
+) -> None:
+    """Plain generate was measured without graphs alone; its launches are the longer side by far."""
+    monkeypatch.setattr(claims, "CLAIMED", ("vllm", "sglang", *(["hf"] if claimed else [])))
+    folder = root / "data" / "recordings" / "h100x1-hf-2026-11-21"
+    configurations = {one["compile"]: one for one in verdict.verdicts(open_study(folder))["configurations"]}
+    said = "turn on" if claimed else "undecided"
+    assert {name: one["verdict"] for name, one in configurations.items()} == {
+        "engine": "turn on", "off": said, "on": "turn on",
+    }  # fmt: skip
+    [row] = configurations["off"]["predicted_by_batch"]
+    assert row["predicted_gain"]["low"] > 1
+    assert (row["claimed"], row["verdict"], configurations["off"]["capture_sizes"]) == (claimed, said, [1] * claimed)
+    assert verdict.main([str(folder)]) == 0
+    assert capsys.readouterr().out.count("  not claimed: predictions are claimed of ") == int(not claimed)
+
+
+def test_what_was_measured_stands_beside_what_is_not_claimed() -> None:
+    measured, foretold = {"verdict": "turn off"}, {"verdict": "undecided", "claimed": False}
+    assert verdict._overall([measured, *verdict.decisive([foretold])], []) == "turn off"
 
 
 def test_what_was_measured_is_not_foretold(tmp_path: Path) -> None:
