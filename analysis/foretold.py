@@ -26,6 +26,9 @@ BREAKEVEN_COLUMNS = (
     "measured_launch_us", "predicted_bound",
 )  # fmt: skip
 ON_FROM_OFF, OFF_FROM_ON = "graphs on from off", "graphs off from on"
+OFF_BY_ANOTHER, OFF_ALONE = "graphs off from on, launches of another configuration", "graphs off from on alone"
+"""Directions. OFF_FROM_ON has the launches of the trace with graphs off of that very configuration."""
+_OFF = {pairs.SAME: OFF_FROM_ON, pairs.ANOTHER: OFF_BY_ANOTHER, pairs.ALONE: OFF_ALONE}
 
 
 def recorded(gathered: Gathered) -> list[Pair]:
@@ -73,12 +76,12 @@ def predictions(found: list[Pair]) -> tuple[pd.DataFrame, bool]:
     try:
         on, off = pairs.left_out(found), pairs.left_out_off(found)
     except TraceError:
-        return pd.DataFrame([row for pair in found for row in _shipped(pair)], columns=list(PREDICTION_COLUMNS)), False
+        rows = [row for pair in found for row in _shipped(pair, pairs.another(pair, found))]
+        return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)), False
     made_by = {(pair.study, *pair.key): pair.made_by for pair in found}
-    # What is known of the host: the engine's own launches, traced without graphs on it.
-    tables = ((on, "on", ON_FROM_OFF), (off[off["known"] == "engine"], "off", OFF_FROM_ON))
+    halves = [(off[off["known"] == known], "off", direction) for known, direction in _OFF.items()]
     rows = []
-    for table, half, direction in tables:
+    for table, half, direction in [(on, "on", ON_FROM_OFF), *halves]:
         for row in table.to_dict("records"):
             key = (row["study"], *(row[name] for name in KEYS))
             times = {f"{word}_ms": row[f"{word}_{half}_ms"] for word in ("predicted", "measured")}
@@ -86,13 +89,17 @@ def predictions(found: list[Pair]) -> tuple[pd.DataFrame, bool]:
     return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)), True
 
 
-def _shipped(pair: Pair) -> list[dict[str, Any]]:
+def _shipped(pair: Pair, other: Pair | None) -> list[dict[str, Any]]:
     model = predict.recorded()
     about = {"study": pair.study, "made_by": pair.made_by, **dict(zip(KEYS, pair.key, strict=True))}
     sides = [(ON_FROM_OFF, predict.graphs_on_ms(pair.off, model), pair.on_ms)]
     if pair.on is not None:
-        host = predict.host_ms(pair.on, model, predict.calibration(pair.off, model))
-        sides.append((OFF_FROM_ON, predict.graphs_off_ms(pair.on, host, model), pair.off_ms))
+        known = {OFF_FROM_ON: predict.calibration(pair.off, model), OFF_ALONE: None}
+        if other is not None:
+            known[OFF_BY_ANOTHER] = predict.calibration(other.off, model)
+        for direction, calibration in known.items():
+            host = predict.host_ms(pair.on, model, calibration)
+            sides.append((direction, predict.graphs_off_ms(pair.on, host, model), pair.off_ms))
     return [
         about | {
             "direction": direction, "predicted_ms": told.value, "predicted_low_ms": told.low,

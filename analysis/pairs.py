@@ -28,6 +28,8 @@ from analysis.typical import Typical
 
 RATE = 0.9
 KEYS = ("engine", "model", "tp", "batch", *VARIANT)
+ALONE, ANOTHER, SAME = "recordings", "another configuration", "same configuration"
+"""By what the launches of a host are known to left_out_off."""
 # Where the host takes so much longer than the GPUs, the iteration with graphs off is the host's.
 _LAUNCH_BOUND = 1.2
 _GAPS_US = np.linspace(0, 2, 2001)
@@ -141,15 +143,17 @@ def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
 def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
     """Graphs off from each trace with graphs on, by what is known of the host, in OFF_COLUMNS.
 
-    known: `recordings`, nothing of this host; `engine`, t_launch from a short traced run of the engine without graphs
-    on it; `torch`, from study.calibrate on it, for studies that hold one.
+    known: ALONE, as recorded of the engine in other configurations; SAME, t_launch from a traced run without graphs of
+    that very configuration; ANOTHER, of the one that another() gives, where there is one; `torch`, from study.calibrate
+    on that host, for studies that hold one.
     """
     rows = []
     for pair, model in _models_without_each(pairs):
         if pair.on is None:
             continue
-        known: dict[str, Calibration | None] = {"recordings": None}
-        known["engine"] = predict.calibration(pair.off, model)
+        known: dict[str, Calibration | None] = {ALONE: None, SAME: predict.calibration(pair.off, model)}
+        if (other := another(pair, pairs)) is not None:
+            known[ANOTHER] = predict.calibration(other.off, model)
         if pair.torch_us is not None:
             known["torch"] = Calibration(of=TORCH, launch_us=within(pair.torch_us, 0.0))
         for word, calibration in known.items():
@@ -159,6 +163,23 @@ def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
                 (pair.study, *pair.key, word, off.value, off.low, off.high, pair.off_ms, error, covered, pair.claimed)
             )
     return pd.DataFrame(rows, columns=list(OFF_COLUMNS))
+
+
+def another(pair: Pair, pairs: Sequence[Pair]) -> Pair | None:
+    """The configuration of the same study, engine and kind of TP (1 or several) that is nearest in batch.
+
+    Of equally near ones that of the same model, then the nearest TP; None where there is none.
+    """
+    others = [
+        one
+        for one in pairs
+        if (one.study, one.key[0], predict.kind(one.off)) == (pair.study, pair.key[0], predict.kind(pair.off))
+        and one.key != pair.key
+    ]
+    model, tp, batch = pair.key[1:4]
+    return min(
+        others, key=lambda one: (abs(one.key[3] - batch), one.key[1] != model, abs(one.key[2] - tp)), default=None
+    )
 
 
 def _facts(path: Path | None, graphs: str, refused: list[str]) -> Typical | None:

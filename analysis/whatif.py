@@ -22,6 +22,12 @@ from analysis.iterations import Trace
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
 _CALIBRATION = "what python -m study.calibrate wrote, or a trace or case of the engine on that host with graphs off"
+_KNOWN = {
+    pairs.ALONE: "recordings of the engine alone",
+    pairs.SAME: "the trace with graphs off of that very configuration",
+    pairs.ANOTHER: "the trace with graphs off of another configuration of that engine on that host",
+    "torch": "torch alone on that host",
+}
 COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 
@@ -162,7 +168,7 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
         )
     yield f"graphs on from off: {_summary(on[on['claimed']])}"
     for known, rows in off[off["claimed"]].groupby("known", sort=False):
-        yield f"graphs off from on, host known by {known}: {_summary(rows)}"
+        yield f"graphs off from on, launches known by {_KNOWN.get(str(known), known)}: {_summary(rows)}"
     if not on["claimed"].all():
         yield f"not claimed, graphs on from off: {_summary(on[~on['claimed']])}"
         for engine in sorted(set(on.loc[~on["claimed"], "engine"])):

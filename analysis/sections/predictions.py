@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import foretold, shown
+from analysis import claims, foretold, shown
 from analysis.blocks import Graphic, Row, Section, Table, tabulate
 from analysis.figures import engine_title
 from analysis.gathered import Gathered
 from analysis.language import say
 from analysis.plots import foretold as plot
 from analysis.sections import columns
+
+_DRAWN = (foretold.ON_FROM_OFF, foretold.OFF_FROM_ON)
 
 
 def build(gathered: Gathered) -> Section | None:
@@ -34,6 +36,7 @@ def build(gathered: Gathered) -> Section | None:
                 "Too few pairs to predict each from the others: the model that ships was asked. Where it was fitted on "
                 "this very recording, its error here is no test of it; `python -m analysis fit` gives that."
             ),
+            *_not_foretold(found),
             *_not_claimed(found[~found["claimed"]]),
         ),
     )
@@ -41,18 +44,34 @@ def build(gathered: Gathered) -> Section | None:
 
 def _not_claimed(found: pd.DataFrame) -> Iterator[str]:
     if len(found):
+        engines = ", ".join(engine_title(engine) for engine in sorted(set(found["engine"])))
         yield say(
-            "Of {engines} no prediction is claimed: its graphs run other work than is launched without them, or leave "
-            "a part of the step outside. What predicting makes of it all the same is shown, off by {worst:.0%} at "
-            "most.",
-            engines=", ".join(engine_title(engine) for engine in sorted(set(found["engine"]))),
+            "Not claimed: {why}. What predicting makes of it all the same is shown, off by {worst:.0%} at most.",
+            why=claims.why_not(engines),
             worst=found["error_ratio"].abs().max(),
+        )
+
+
+def _not_foretold(found: pd.DataFrame) -> Iterator[str]:
+    if (found["direction"] == foretold.OFF_ALONE).any():
+        yield say(
+            "Not predictable from a trace with graphs on alone is what the host takes for a launch: such a trace holds "
+            "no launches of single operations, and hosts recorded with the same engine differ by a factor of two. A "
+            "short trace with graphs off on that host, also of another batch, is enough to calibrate by."
         )
 
 
 def _leads(found: pd.DataFrame) -> Iterator[str]:
     names = {foretold.ON_FROM_OFF: say("Graphs on, PREDICTED from traces with graphs off"),
-             foretold.OFF_FROM_ON: say("Graphs off, PREDICTED from traces with graphs on")}  # fmt: skip
+             foretold.OFF_FROM_ON: say(
+                 "Graphs off, PREDICTED from traces with graphs on, launches calibrated by the trace with graphs off "
+                 "of that very configuration"),
+             foretold.OFF_BY_ANOTHER: say(
+                 "Graphs off, PREDICTED from traces with graphs on, launches calibrated by the trace with graphs off "
+                 "of another configuration of that engine on that host"),
+             foretold.OFF_ALONE: say(
+                 "Graphs off, PREDICTED from traces with graphs on alone, launches as recorded of that engine in other "
+                 "configurations")}  # fmt: skip
     for direction, rows in found.groupby("direction", sort=False):
         errors = rows["error_ratio"].abs()
         yield say(
@@ -70,10 +89,15 @@ def _figure(gathered: Gathered, found: pd.DataFrame) -> Graphic:
     mark = say("PREDICTED beside: {mark}", mark=gathered.short_mark_of(found))
     return Graphic(
         name="predictions",
-        figure=plot.draw(found, mark=gathered.mark_of(found), title="PREDICTED iteration time beside the measured one"),
+        figure=plot.draw(
+            found[found["direction"].isin(_DRAWN)],
+            mark=gathered.mark_of(found),
+            title="PREDICTED iteration time beside the measured one",
+        ),
         alt=say(
             "PREDICTED iteration time, with its interval, over the measured one; on the line they agree. Left: graphs "
-            "on from traces with graphs off; right: the reverse."
+            "on from traces with graphs off; right: the reverse, launches calibrated by the trace with graphs off of "
+            "that very configuration."
         ),
         table=_table(gathered, found, mark),
         mark=mark,
@@ -107,4 +131,10 @@ def _table(gathered: Gathered, found: pd.DataFrame, mark: str) -> Table:
 
 
 def _direction(row: Row) -> str:
-    return say("on, from off") if row["direction"] == foretold.ON_FROM_OFF else say("off, from on")
+    names = {
+        foretold.ON_FROM_OFF: say("on, from off"),
+        foretold.OFF_FROM_ON: say("off, from on, launches of this configuration"),
+        foretold.OFF_BY_ANOTHER: say("off, from on, launches of another configuration"),
+        foretold.OFF_ALONE: say("off, from on alone"),
+    }
+    return names[row["direction"]]

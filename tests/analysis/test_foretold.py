@@ -43,7 +43,10 @@ def test_a_trace_that_contradicts_its_label_makes_no_pair(tmp_path: Path) -> Non
 def test_few_pairs_are_foretold_by_the_model_that_ships_and_say_so() -> None:
     found, apart = foretold.predictions([made_pair(0), made_pair(1)])
     assert not apart
-    assert set(found["direction"]) <= {foretold.ON_FROM_OFF, foretold.OFF_FROM_ON}
+    directions = [foretold.ON_FROM_OFF, foretold.OFF_FROM_ON, foretold.OFF_ALONE, foretold.OFF_BY_ANOTHER]
+    assert found["direction"].tolist() == directions * 2
+    alone, _ = foretold.predictions([made_pair(0)])
+    assert foretold.OFF_BY_ANOTHER not in set(alone["direction"])
     assert (found["predicted_low_ms"] <= found["predicted_ms"]).all()
     row = found[found["direction"] == foretold.ON_FROM_OFF].iloc[0]
     assert row["error_ratio"] == pytest.approx(row["predicted_ms"] / row["measured_ms"] - 1)
@@ -51,7 +54,7 @@ def test_few_pairs_are_foretold_by_the_model_that_ships_and_say_so() -> None:
 
 def test_many_pairs_are_each_foretold_by_the_others() -> None:
     found, apart = foretold.predictions([made_pair(number) for number in range(11)])
-    assert apart and len(found[found["direction"] == foretold.ON_FROM_OFF]) == 11
+    assert apart and set(found["direction"].value_counts()) == {11} and found["direction"].nunique() == 4
 
 
 def test_break_evens_are_of_batch_one() -> None:

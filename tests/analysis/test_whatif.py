@@ -117,4 +117,12 @@ def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -
     heading = next(line for line in lines if "PREDICTED on" in line)
     columns = [column.strip() for column in heading.strip().split("  ") if column]
     assert columns == ["PREDICTED on", "measured", "error", "PREDICTED R", "measured off/on", "PREDICTED bound"]
-    assert lines[-4].startswith("graphs on from off: 11 pairs, error ")
+    last = [line.split(": ")[0] for line in lines[lines.index(heading) + 12 :]]
+    assert last == [
+        "graphs on from off",
+        "graphs off from on, launches known by recordings of the engine alone",
+        "graphs off from on, launches known by the trace with graphs off of that very configuration",
+        "graphs off from on, launches known by the trace with graphs off of another configuration of that engine on "
+        "that host",
+        "graphs off from on, launches known by torch alone on that host",
+    ]

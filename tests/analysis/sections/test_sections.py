@@ -174,7 +174,18 @@ def test_groups_of_kernels_and_kernels_are_set_beside_each_other(traced: Gathere
 
 def test_predictions_stand_beside_what_was_measured_with_the_model_named(traced: Gathered) -> None:
     section = one(predictions.build(traced))
-    assert column(table(section, "predictions"), "measured (ms)") == ["4", "8"]
+    assert column(table(section, "predictions"), "measured (ms)") == ["4", "8", "8"]
+    assert column(table(section, "predictions"), "predicted") == [
+        "on, from off", "off, from on, launches of this configuration", "off, from on alone",
+    ]  # fmt: skip
+    assert [lead.partition(": ")[0] for lead in section.leads] == [
+        "Graphs on, PREDICTED from traces with graphs off",
+        "Graphs off, PREDICTED from traces with graphs on, launches calibrated by the trace with graphs off of that "
+        "very configuration",
+        "Graphs off, PREDICTED from traces with graphs on alone, launches as recorded of that engine in other "
+        "configurations",
+    ]
+    assert any(note.startswith("Not predictable from a trace with graphs on alone") for note in section.notes)
     assert "the model that ships was asked" in section.notes[0]
     assert all("PREDICTED" in graphic.mark for graphic in section.graphics)
 
