@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -32,7 +33,14 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
 }
 SWEEP = "study.sweep"
 _MARK_CHARACTERS_PER_INCH = 19
+_TITLE_CHARACTERS_PER_INCH = 13
+_TITLE_LINE_IN = 0.17
+_LEGEND_IN = 0.27
+# The number at the last tick stands out beyond its panel.
+_RIGHT_IN = 0.18
 _COLOURS = 48
+# Colours nearer to each other than that, of 255, are shades at the edges of letters and lines.
+_APART = 20
 # Hatches of it are seen on pale fills, where white ones are not.
 HATCH = "#555555"
 # Of an SVG what is not drawn: prolog, metadata, comments; space between elements; paths, and their long numbers.
@@ -97,31 +105,57 @@ def one_source(frame: pd.DataFrame) -> pd.DataFrame:
 def settle(
     figure: Figure, *, mark: str, title: str, left: float = 0.1, lines: int = 1, below: float = 0.0, **spaces: float
 ) -> None:
-    """Title above, mark below, and the panels between.
+    """Title above, mark below, and the panels between; a figure grows by the lines that its title has beyond one.
 
     left and below: inches for labels of the axes, below beyond a line; lines: of the legend.
     """
-    height = figure.get_figheight()
-    figure.suptitle(title, fontsize=10, y=1 - 0.07 / height, va="top")
+    told = _title_lines(figure, title)
+    more = _TITLE_LINE_IN * (max(len(told), 1) - 1)
+    height = figure.get_figheight() + more
+    figure.set_figheight(height)
+    figure.suptitle("\n".join(told), fontsize=10, y=1 - 0.07 / height, va="top")
+    for one in figure.legends:
+        one.set_bbox_to_anchor((0.5, 1 - (_LEGEND_IN + more) / height))
+    width = figure.get_figwidth()
     figure.subplots_adjust(
-        left=left / figure.get_figwidth(), right=0.985, top=1 - (0.68 + 0.18 * lines) / height,
+        left=left / width, right=1 - _RIGHT_IN / width, top=1 - (0.68 + 0.18 * lines + more) / height,
         bottom=bottom_margin(figure, mark) + below / height, **spaces,
     )  # fmt: skip
     add_mark(figure, mark)
 
 
+def _title_lines(figure: Figure, title: str) -> list[str]:
+    """The lines of the title, broken where they would leave the figure."""
+    characters_count = int(figure.get_figwidth() * _TITLE_CHARACTERS_PER_INCH)
+    return [part for line in title.splitlines() for part in textwrap.wrap(line, characters_count)]
+
+
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 4) -> None:
     """One legend for all panels, below the title."""
-    y = 1 - 0.27 / figure.get_figheight()
+    y = 1 - _LEGEND_IN / figure.get_figheight()
     figure.legend(
         handles=list(handles), loc="upper center", bbox_to_anchor=(0.5, y), ncols=columns, fontsize=8, frameon=False
     )
 
 
-def graphs_handles(*, markers: bool = True) -> list[Line2D | Patch]:
-    """What tells graphs off from on, for a legend."""
+def graphs_handles(*, markers: bool = True, halves: Sequence[str] = tuple(STYLES)) -> list[Line2D | Patch]:
+    """What tells graphs off from on, for a legend; of the halves that there are."""
     keys = ("color", "linestyle", *(("marker",) if markers else ()), "label")
-    return [Line2D([], [], **{key: style[key] for key in keys}) for style in STYLES.values()]
+    return [Line2D([], [], **{key: STYLES[half][key] for key in keys}) for half in halves]
+
+
+def halves_of(frame: pd.DataFrame) -> list[str]:
+    """Which of graphs off and on the rows of a frame are of."""
+    return [graphs for graphs in STYLES if (frame["graphs"] == graphs).any()]
+
+
+def halves_title(title: str, frame: pd.DataFrame, verb: str) -> str:
+    """The title of a figure of these rows; where one half is not among them it says so: what is not there is not 0."""
+    found = halves_of(frame)
+    if len(found) != 1:
+        return title
+    missing = next(graphs for graphs in STYLES if graphs not in found)
+    return f"{title}\ngraphs {found[0]} only: graphs {missing} was not {verb}"
 
 
 def part_handles(parts: Mapping[str, tuple[str, str, str]]) -> list[Line2D | Patch]:
@@ -142,7 +176,8 @@ def stack(
     total = 0.0
     for part, (_, color, hatch) in parts.items():
         size = 0.0 if pd.isna(values[part]) else float(values[part])
-        bar(at, size, width, **{begin: total}, color=color, hatch=hatch, edgecolor=HATCH, linewidth=0)
+        if size:
+            bar(at, size, width, **{begin: total}, color=color, hatch=hatch, edgecolor=HATCH, linewidth=0)
         total += size
     style = STYLES[graphs]
     bar(at, total, width, fill=False, edgecolor=style["color"], linestyle=style["linestyle"])
@@ -184,9 +219,23 @@ def svg_uri(figure: Figure, name: str) -> str:
 def dots_uri(content: bytes) -> str:
     """A PNG in few colours as a data: URI: less than half of what the same takes as SVG."""
     buffer = io.BytesIO()
-    colours = Image.open(io.BytesIO(content)).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    colours.save(buffer, "png", optimize=True)
+    picture = Image.open(io.BytesIO(content)).convert("RGB")
+    picture.quantize(palette=_palette(picture), dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _palette(picture: Image.Image) -> Image.Image:
+    """The commonest colours that are apart: those of a thin line in a legend too, which averages would turn grey."""
+    dots = np.asarray(picture, dtype=np.int64).reshape(-1, 3)
+    found, counts = np.unique(dots @ [1 << 16, 1 << 8, 1], return_counts=True)
+    kept = np.empty((0, 3), dtype=np.int64)
+    for number in found[np.argsort(-counts, kind="stable")]:
+        colour = np.array([number >> 16, number >> 8 & 255, number & 255])
+        if len(kept) < _COLOURS and (np.abs(kept - colour).max(axis=1) > _APART).all():
+            kept = np.vstack([kept, colour])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([int(value) for value in kept.ravel()])
+    return palette
 
 
 def uri(content: bytes) -> str:

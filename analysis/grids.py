@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,14 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.figures import bare, engine_title, one_source
+from analysis.figures import STYLES, bare, engine_title, halves_of, one_source
 
 _WIDTH_LEAST = 5.6
 # Wider figures are shrunk until their letters cannot be read.
 _WIDTH_MOST = 12.0
 _ACROSS_MOST = 4
-_STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), tuple(1 + tenth / 10 for tenth in range(90)))
+_STEPS = ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 4, 5, 7))
+_TICKS_LEAST, _TICKS_MOST = 3, 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,6 +88,7 @@ def grid(
         for across, (size, mine) in enumerate(row):
             bottom = all(len(below) <= across for below in rows[down + 1 :])
             cells.append(_cell(panels[down][across], size, mine, bottom=bottom, left=across == 0))
+            _name_half(cells[-1], frame)
         for spare in panels[down][len(row) :]:
             spare.remove()
     return figure, cells
@@ -107,6 +110,12 @@ def _cell(panel: Axes, size: Size, rows: pd.DataFrame, *, bottom: bool, left: bo
     if bottom:
         panel.tick_params(labelbottom=True)
     return Cell(panel=panel, rows=rows, bottom=bottom, left=left)
+
+
+def _name_half(cell: Cell, frame: pd.DataFrame) -> None:
+    """A panel that shows one half alone says so, where others show both."""
+    if "graphs" in frame and len(halves_of(frame)) > len(halves_of(cell.rows)) == 1:
+        cell.panel.set_title(f"{cell.panel.get_title()}, {halves_of(cell.rows)[0]} only", fontsize=9)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,20 +152,52 @@ def size_axis(panel: Axes, columns: Sequence[Size]) -> None:
     several = any(size.batch is not None for size in columns)
     names = [f"{size.tp}\nb{size.batch}" if several else str(size.tp) for size in columns]
     panel.set_xticks(range(len(columns)), names)
-    panel.set_xlim(-0.6, max(len(columns), 2) - 0.4)
-    panel.set_xlabel("tensor-parallel size (GPUs)" + (", batch (count)" if several else ""))
+    spare = max(2 - len(columns), 0) / 2
+    panel.set_xlim(-0.6 - spare, len(columns) - 0.4 + spare)
+    # As short as the panel of an engine that has one size is narrow.
+    panel.set_xlabel("TP (GPUs)\nbatch (count)" if several else "TP (GPUs)")
+
+
+def shifts(whole: pd.DataFrame) -> dict[str, float]:
+    """Where the bars of graphs off and on stand beside the place of a size, by half.
+
+    A figure of one half alone has its bars in their places. Beside halves that other sizes have, one that is missing
+    keeps its room, for `not_there` to name.
+    """
+    halves = halves_of(whole)
+    return dict.fromkeys(halves, 0.0) if len(halves) < len(STYLES) else dict(zip(STYLES, (-0.2, 0.2), strict=True))
+
+
+def not_there(panel: Axes, at: float, graphs: str, verb: str) -> None:
+    """Words in the place of a bar that there are no data for: an empty place looks like 0."""
+    panel.text(
+        at, 0.02, f"{graphs}: not {verb}", rotation=90, ha="center", va="bottom", fontsize=7, color="#444444",
+        transform=panel.get_xaxis_transform(),
+    )  # fmt: skip
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
     """A logarithmic axis with a few numbers that people use, however narrow it is."""
+    axis.set_major_locator(FixedLocator(nice_ticks(low, high)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """Numbers from low to high for a logarithmic axis, from 3 to 8 of them: at 1, 2, 5, else coarser, else finer.
+
+    Where the span is so short that logarithms make no difference, they are as far apart as on a ruler.
+    """
     for steps in _STEPS:
         ticks = [step * 10.0**power for power in range(-4, 9) for step in steps]
         shown = [tick for tick in ticks if low <= tick <= high]
-        if len(shown) > 2:
-            break
-    axis.set_major_locator(FixedLocator(shown))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        if _TICKS_LEAST <= len(shown) <= _TICKS_MOST:
+            return shown
+    for step in (step * 10.0**power for power in range(9, -6, -1) for step in (5, 2, 1)):
+        places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+        if len(places) >= _TICKS_LEAST:
+            return [round(place * step, 9) for place in places]
+    return [low]
 
 
 def batch_axes(panel: Axes, starts: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, graphs_handles, legend, settle
+from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, settle
 from analysis.grids import batch_axes, grid, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "tpot_ms", "captured_batch")
@@ -33,9 +33,10 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
             cell.panel.set_xlabel("batch (count)", fontsize=8.5)
         if cell.left:
             cell.panel.set_ylabel("TPOT, untraced (ms)", fontsize=8.5)
-    legend(figure, graphs_handles())
+    legend(figure, graphs_handles(halves=halves_of(starts)))
     if cliff:
         title = f"{title}; dotted: the largest batch with a graph"
+    title = halves_title(title, starts, "measured")
     settle(figure, mark=mark, title=title, left=0.7, wspace=0.09, hspace=0.3)
     return figure
 

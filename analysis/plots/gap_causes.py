@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.evidence import GAP_EDGES_US
-from analysis.figures import STYLES, graphs_handles, legend, settle
+from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, settle
 from analysis.grids import grid, sizes
 
 COLUMNS = (
@@ -47,7 +47,8 @@ def draw(gaps: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     hatches: list[Any] = [
         Patch(facecolor="white", edgecolor="#444444", hatch=CAUSES[cause][1], label=CAUSES[cause][0]) for cause in shown
     ]
-    legend(figure, [*graphs_handles(markers=False), *hatches], columns=3)
+    legend(figure, [*graphs_handles(markers=False, halves=halves_of(gaps)), *hatches], columns=3)
+    title = halves_title(title, gaps, "traced")
     settle(figure, mark=mark, title=title, lines=2, left=0.75, wspace=0.09, hspace=0.35)
     return figure
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, engine_title, graphs_handles, legend, part_handles, settle
+from analysis.figures import engine_title, graphs_handles, halves_title, legend, part_handles, settle
 from analysis.figures import stack as bar
-from analysis.grids import by_size
+from analysis.grids import by_size, not_there, shifts
 
 PARTS = {
     "host_framework_us": ("Python and the engine", "#1b3a57", ""),
@@ -24,14 +26,16 @@ def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
 
     ranks: COLUMNS, medians in us an iteration, traced. Returns a matplotlib Figure.
     """
-    figure, places = by_size(ranks, height=4.2)
+    figure, places = by_size(ranks, height=4.35)
+    where = shifts(ranks)
     for place in places:
         for position, size in enumerate(place.columns):
-            _draw_size(place.panel, size.of(place.rows), position)
+            _draw_size(place.panel, size.of(place.rows), position, where)
         place.panel.set_title(engine_title(place.engine), fontsize=10)
     places[0].panel.set_ylabel("host, traced iteration (ms)")
-    legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
-    settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06, below=0.14)
+    legend(figure, [*graphs_handles(markers=False, halves=list(where)), *part_handles(PARTS)], columns=3)
+    title = halves_title(title, ranks, "traced")
+    settle(figure, mark=mark, title=title, lines=2, left=0.7, wspace=0.06, below=0.29)
     return figure
 
 
@@ -44,8 +48,11 @@ def busiest(ranks: pd.DataFrame) -> pd.DataFrame:
     return told.loc[work_us[work_us.notna()].groupby([told["study"], told["case"], told["batch"]]).idxmax()]
 
 
-def _draw_size(panel: Axes, ranks: pd.DataFrame, position: int) -> None:
-    for graphs, shift in zip(STYLES, (-0.2, 0.2), strict=True):
-        for row in busiest(ranks[ranks["graphs"] == graphs]).head(1).to_dict("records"):
+def _draw_size(panel: Axes, ranks: pd.DataFrame, position: int, where: Mapping[str, float]) -> None:
+    for graphs, shift in where.items():
+        first = busiest(ranks[ranks["graphs"] == graphs]).head(1)
+        if first.empty:
+            not_there(panel, position + shift, graphs, "traced")
+        for row in first.to_dict("records"):
             values = {part: float(row[part]) / 1e3 for part in PARTS}
             bar(panel, position + shift, values, PARTS, graphs=graphs)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.figures import STYLES, graphs_handles, legend, settle, source_labels
+from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, settle, source_labels
 from analysis.grids import grid, sizes
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "share_ratio", "gap_us")
@@ -38,7 +38,8 @@ def draw(curves: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
         Line2D([], [], color="#444444", linewidth=1.8, label="rank with the longest gaps"),
         Line2D([], [], color="#444444", linewidth=0.7, alpha=0.5, label="other ranks"),
     ]
-    legend(figure, [*graphs_handles(markers=False), *handles])
+    legend(figure, [*graphs_handles(markers=False, halves=halves_of(curves)), *handles])
+    title = halves_title(title, curves, "traced")
     settle(figure, mark=mark, title=title, left=0.75, lines=2 if several else 1, wspace=0.09, hspace=0.35)
     return figure
 

@@ -6,7 +6,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, bare, engine_title, graphs_handles, legend, one_source, settle
+from analysis.figures import (
+    STYLES,
+    bare,
+    engine_title,
+    graphs_handles,
+    halves_of,
+    halves_title,
+    legend,
+    one_source,
+    settle,
+)
 from analysis.grids import log_axis
 
 COLUMNS = (
@@ -38,7 +48,8 @@ def draw(points: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
         row[0].set_ylabel(label, fontsize=8.5)
     for panel in panels[-1]:
         panel.set_xlabel("rate (requests/s), in flight (count)", fontsize=8)
-    legend(figure, graphs_handles())
+    legend(figure, graphs_handles(halves=halves_of(points)))
+    title = halves_title(title, points, "measured")
     settle(figure, mark=mark, title=title, left=0.8, wspace=0.09, hspace=0.28)
     return figure
 

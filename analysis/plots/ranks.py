@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import STYLES, graphs_handles, legend, part_handles, settle
+from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, part_handles, settle
 from analysis.figures import stack as bar
 from analysis.grids import grid, sizes
 
@@ -19,6 +19,9 @@ PARTS = {
     "idle_ms": ("idle", "#f6d2b8", "\\\\\\"),
 }
 
+# Between a panel and the next below it, for the title of that.
+_BETWEEN_IN = 0.45
+
 
 def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     """A bar a GPU, graphs off above graphs on, a panel an engine, TP and batch, on one scale.
@@ -27,14 +30,16 @@ def draw(ranks: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     the others wait for. ranks: COLUMNS, medians in ms, of the first trace of each kind. Returns a Figure.
     """
     most = int(ranks["rank"].max()) + 1
-    figure, cells = grid(ranks, sizes(ranks), width=2.6, height=0.75 + 0.26 * most, sharex=True)
+    height = _BETWEEN_IN + 0.3 + 0.26 * most
+    figure, cells = grid(ranks, sizes(ranks), width=2.6, height=height, sharex=True)
     for cell in cells:
         _panel(cell.panel, cell.rows)
         if cell.bottom:
             cell.panel.set_xlabel("traced iteration (ms)", fontsize=8.5)
-    cells[0].panel.set_ylabel("GPU, by graphs (rank)", fontsize=8.5)
-    legend(figure, [*graphs_handles(markers=False), *part_handles(PARTS)], columns=3)
-    settle(figure, mark=mark, title=title, lines=2, left=0.8, wspace=0.3, hspace=0.32)
+    cells[0].panel.set_ylabel("GPU, by\ngraphs (rank)", fontsize=8.5)
+    legend(figure, [*graphs_handles(markers=False, halves=halves_of(ranks)), *part_handles(PARTS)], columns=3)
+    title = halves_title(title, ranks, "traced")
+    settle(figure, mark=mark, title=title, lines=2, left=0.95, wspace=0.3, hspace=_BETWEEN_IN / (height - _BETWEEN_IN))
     return figure
 
 

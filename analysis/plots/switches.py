@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures import STYLES, legend, settle
+from analysis.figures import STYLES, halves_title, legend, settle
 from analysis.grids import batch_axes, grid, tps
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "compile", "graphs", "case", "tpot_ms")
@@ -32,6 +32,7 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
         cell.panel.set_xlabel("batch (count)", fontsize=8.5)
     cells[0].panel.set_ylabel("TPOT, untraced (ms)", fontsize=8.5)
     legend(figure, _handles())
+    title = halves_title(title, starts, "measured")
     settle(figure, mark=mark, title=title, left=0.7, wspace=0.09, hspace=0.45)
     return figure
 

@@ -1,16 +1,22 @@
 """A figure as files: small, whole, and readable without colour."""
 
+import base64
+import io
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from urllib.parse import unquote
 
+import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image
 
 from analysis import figures
 from analysis.plots import critical_path, hosts, ranks
+from tests.analysis.plots.texts import unreadable
 
 
 def drawn() -> Figure:
@@ -76,3 +82,45 @@ def _contrast(one: float, other: float) -> float:
 def _grey(color: str) -> float:
     red, green, blue = to_rgb(color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_dots_keep_the_colour_of_a_thin_line_among_large_areas_of_other_colours() -> None:
+    picture = Image.new("RGB", (400, 400), "white")
+    for shade in range(200):
+        picture.paste((shade, shade, shade), (0, shade, 300, shade + 1))
+    picture.paste((0, 0x72, 0xB2), (350, 390, 370, 392))
+    picture.paste((0xD5, 0x5E, 0), (350, 380, 370, 382))
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    content = base64.b64decode(figures.dots_uri(buffer.getvalue()).partition(",")[2])
+    back = Image.open(io.BytesIO(content))
+    assert back.mode == "P" and len(np.unique(back)) <= 48
+    dots = back.convert("RGB")
+    assert [dots.getpixel(at) for at in ((360, 391), (360, 381), (390, 10))] == [
+        (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (255, 255, 255),
+    ]  # fmt: skip
+
+
+def test_a_title_that_is_wider_than_its_figure_goes_on_in_a_line_below_for_which_the_figure_grows() -> None:
+    heights = {}
+    for title in ("short", "long " * 20):
+        figure = Figure(figsize=(5.6, 4))
+        figure.subplots()
+        figures.legend(figure, figures.graphs_handles())
+        figures.settle(figure, mark="m", title=title, left=0.7)
+        assert unreadable(figure) == []
+        heights[title[:5].strip()] = figure.get_figheight(), figure.get_suptitle().count("\n")
+    assert heights == {"short": (4.0, 0), "long": (pytest.approx(4.17), 1)}
+
+
+@pytest.mark.parametrize(
+    ("halves", "title"),
+    [
+        (["off", "on"], "a title"),
+        (["on", "on"], "a title\ngraphs on only: graphs off was not traced"),
+        (["off"], "a title\ngraphs off only: graphs on was not traced"),
+        ([], "a title"),
+    ],
+)
+def test_a_title_names_the_half_that_is_not_there(halves: list[str], title: str) -> None:
+    assert figures.halves_title("a title", pd.DataFrame({"graphs": halves}), "traced") == title

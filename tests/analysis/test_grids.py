@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.grids import by_size, grid, sizes
+from analysis.grids import by_size, grid, nice_ticks, sizes
 
 
 def rows(engine: str, found: list[tuple[int, int]]) -> pd.DataFrame:
@@ -49,3 +49,38 @@ def test_an_axis_of_sizes_has_a_place_for_those_of_its_engine_alone(frame: pd.Da
     figure, places = by_size(frame, height=4.0)
     assert [len(place.columns) for place in places] == [4, 7]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1\nb1", "2\nb1", "4\nb1", "8\nb1"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.9, 110, [1, 2, 5, 10, 20, 50, 100]),
+        (0.9, 600, [1, 3, 10, 30, 100, 300]),
+        (0.9, 2e6, [1, 10, 100, 1e3, 1e4, 1e5, 1e6]),
+        (4, 11, [4, 5, 7, 10]),
+        (23.7, 47.8, [25, 30, 35, 40, 45]),
+        (2.9, 3.45, [3.0, 3.2, 3.4]),
+        (1.006, 1.021, [1.01, 1.015, 1.02]),
+    ],
+)
+def test_an_axis_has_a_few_nice_numbers_however_long_or_short_it_is(
+    low: float, high: float, shown: list[float]
+) -> None:
+    assert nice_ticks(low, high) == pytest.approx(shown)
+
+
+def test_a_panel_that_shows_one_half_alone_says_so_where_others_show_both() -> None:
+    both = pd.concat([rows("vllm", [(1, 1), (2, 1)]).assign(graphs=graphs) for graphs in ("off", "on")])
+    more = pd.concat([both, rows("vllm", [(4, 1)]).assign(graphs="on")], ignore_index=True)
+    titles = {
+        len(frame): [cell.panel.get_title() for cell in grid(frame, sizes(frame), width=2.6, height=2.0)[1]]
+        for frame in (both, more, both[both["graphs"] == "off"])
+    }
+    assert titles == {4: ["vLLM TP1", "vLLM TP2"], 5: ["vLLM TP1", "vLLM TP2", "vLLM TP4, on only"],
+                      2: ["vLLM TP1", "vLLM TP2"]}  # fmt: skip
+
+
+def test_the_only_size_of_an_engine_stands_in_the_middle_of_its_panel() -> None:
+    panel = by_size(rows("vllm", [(2, 1)]), height=4.0)[1][0].panel
+    low, high = panel.get_xlim()
+    assert (low + high) / 2 == pytest.approx(0.0)

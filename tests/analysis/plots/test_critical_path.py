@@ -29,8 +29,27 @@ def test_a_size_that_something_else_recorded_is_named():
     assert figure.axes[0].get_title() == "vLLM\nTP8: a, probe script"
 
 
-def test_a_half_that_was_not_traced_is_an_empty_bar():
-    assert outlines(draw(pd.DataFrame([path("on", 0.0)]), mark="m")) == [0.0, 4.0]
+def words(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def entries(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_figure_of_one_half_alone_says_so_and_leaves_no_empty_places():
+    figure = draw(pd.DataFrame([path("on", 0.0)]), mark="m", title="a title")
+    assert figure.get_suptitle() == "a title\ngraphs on only: graphs off was not traced"
+    assert (outlines(figure), words(figure)) == ([4.0], [])
+    assert [bar.get_x() + bar.get_width() / 2 for bar in figure.axes[0].patches if not bar.get_fill()] == [0.0]
+    assert "graphs off" not in entries(figure) and "graphs on" in entries(figure)
+
+
+def test_a_half_that_one_size_alone_lacks_is_named_in_its_place():
+    figure = draw(pd.DataFrame([path("off", 6.0), path("on", 0.0), path("on", 0.0, tp=2)]), mark="m", title="a title")
+    assert (outlines(figure), words(figure)) == ([10.0, 4.0, 4.0], ["off: not traced"])
+    assert figure.axes[0].texts[0].get_position()[0] == 0.8
+    assert figure.get_suptitle() == "a title"
 
 
 def test_several_batches_of_a_model_stand_side_by_side():
