@@ -13,35 +13,54 @@ COLUMNS = (
     "study", "made_by", "engine", "model", "tp", "compile", "settings", "split", "captured", "off_kv_tokens",
     "on_kv_tokens", "off_ready_s", "on_ready_s",
 )  # fmt: skip
-_PANELS = (("kv_tokens", "KV cache (million tokens)", 1e6), ("ready_s", "until it can be asked (s)", 1.0))
+# Of each panel: what it shows, its title, the label of its axis, and how many of what it shows make one of that.
+_PANELS = (
+    ("kv_tokens", "room for the KV cache", "KV cache (million tokens)", 1e6),
+    ("ready_s", "until it can be asked", "time (s)", 1.0),
+)
+_PANEL_IN = 2.4
 _HATCHES = {"off": "\\\\\\", "on": ""}
 
 
 def draw(costs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
-    """Bars for graphs off and on, a row a configuration; costs: COLUMNS, as capacity.table gives them."""
-    figure = Figure(figsize=(8.0, 1.6 + 0.38 * max(len(costs), 2)))
-    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    """Bars for graphs off and on, a row a configuration; costs: COLUMNS, as capacity.table gives them.
+
+    What an engine did not say has words in place of bars: it is not 0.
+    """
     names = _names(costs)
-    for panel, (quantity, label, unit) in zip(panels, _PANELS, strict=True):
+    left = 0.35 + 0.075 * max(map(len, names), default=4)
+    figure = Figure(figsize=(max(8.0, left + _PANEL_IN * len(_PANELS)), 1.6 + 0.38 * max(len(costs), 2)))
+    panels = figure.subplots(1, len(_PANELS), sharey=True)
+    for panel, (quantity, title_of, label, unit) in zip(panels, _PANELS, strict=True):
         _draw(panel, costs, quantity, unit)
         panel.set_xlabel(label, fontsize=8.5)
-        panel.set_title(label.partition(" (")[0], fontsize=9)
+        panel.set_title(title_of, fontsize=9)
         panel.set_yticks(range(len(costs)), names)
         panel.set_ylim(len(costs) - 0.4, -0.6)
         bare(panel)
     legend(figure, graphs_handles(markers=False))
-    settle(figure, mark=mark, title=title, left=0.35 + 0.075 * max(map(len, names), default=4), wspace=0.06)
+    settle(figure, mark=mark, title=title, left=left, wspace=0.08)
     return figure
 
 
 def _draw(panel: Axes, costs: pd.DataFrame, quantity: str, unit: float) -> None:
     places = np.arange(len(costs))
     for (graphs, style), shift in zip(STYLES.items(), (-0.18, 0.18), strict=True):
-        values = costs[f"{graphs}_{quantity}"].astype("float64").fillna(0) / unit
+        values = costs[f"{graphs}_{quantity}"].astype("float64").to_numpy() / unit
+        told = np.isfinite(values)
         panel.barh(
-            places + shift, values, 0.34, facecolor="white" if graphs == "off" else style["color"],
+            places[told] + shift, values[told], 0.34, facecolor="white" if graphs == "off" else style["color"],
             edgecolor=style["color"], linestyle=style["linestyle"], hatch=_HATCHES[graphs],
         )  # fmt: skip
+        for place in places[~told]:
+            _not_told(panel, place + shift, graphs)
+
+
+def _not_told(panel: Axes, place: float, graphs: str) -> None:
+    panel.text(
+        0.01, place, f"{graphs}: not told", va="center", fontsize=6.5, color="#444444",
+        transform=panel.get_yaxis_transform(),
+    )  # fmt: skip
 
 
 def _names(costs: pd.DataFrame) -> list[str]:
