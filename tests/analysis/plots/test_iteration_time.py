@@ -45,3 +45,18 @@ def test_what_something_else_made_is_open_and_in_the_legend():
 def test_the_sweep_gives_the_gain_where_both_measured_a_size():
     both = pd.concat([starts(made_by="probe script", study="a", off=(40.0,)), starts(study="z")])
     assert gains(draw(both, mark="m")) == ["2.0x"]
+
+
+def lines(figure):
+    """What is joined: the times along each line."""
+    return [list(line.get_ydata()) for line in figure.axes[0].get_lines() if line.get_linestyle() in {"-", "--"}]
+
+
+def test_of_several_sweeps_that_of_most_starts_tells_the_gain_and_has_the_line():
+    few = starts(study="a", off=(30.0,), on=(10.0,))
+    figure = draw(pd.concat([few, starts(study="z"), starts(study="z", tp=2, off=(6.0,) * 3, on=(2.0,) * 3)]), mark="m")
+    assert gains(figure) == ["2.0x", "3.0x"]
+    # It stands between the starts that it is of, right of those of the other source.
+    assert figure.axes[0].texts[0].get_position()[0] == 0.1
+    assert [line for line in lines(figure) if line] == [[10.0, 6.0], [5.0, 2.0]]
+    assert len(points(figure)) == 6
