@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import hardware, transfer
+from analysis import claims, hardware, transfer
 from analysis.estimates import Estimate
 from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
@@ -29,6 +29,12 @@ def rows(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
     what follows for such a host there: `launch`, `gpu` or `undecided`.
     """
     return [_row(pair, place, model) for pair in pairs for place in _places(pair)]
+
+
+def left_out(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """The pairs that have no break-even since nothing is claimed of their engine, each with the reason."""
+    keys = [(pair.study, dict(zip(KEYS, pair.key, strict=True))) for pair in pairs if not pair.claimed]
+    return [{"study": study, **key, **claims.of(key["engine"])} for study, key in keys]
 
 
 def _places(pair: Pair) -> list[Place]:
@@ -61,7 +67,8 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
     reaches that. windows: as recordings.open_study gives them. measured_ratio is graphs off over on at measured_up_to,
     the largest batch. Where graphs gain less than NO_GAIN at a larger batch and more at a smaller one,
     measured_between is those two. Otherwise predicted_batch is where the line would meet what the host takes: a guess
-    without an interval, since products of larger batches are no longer bound by memory.
+    without an interval, since products of larger batches are no longer bound by memory; None where nothing is claimed
+    of the engine.
     """
     starts = windows.groupby([*_KEYS, "graphs", "batch", "case"])["tpot_ms"].median()
     times = starts.groupby([*_KEYS, "graphs", "batch"]).median().unstack("graphs")
@@ -71,7 +78,9 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
     for key, mine in times.dropna().groupby(level=_KEYS):
         by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
         if len(by_batch) >= 2:
-            found.append(dict(zip(_KEYS, key, strict=True)) | _crossing(by_batch))
+            about: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
+            claim = claims.of(about["engine"])
+            found.append(about | _crossing(by_batch) | claim | ({} if claim["claimed"] else {"predicted_batch": None}))
     return found
 
 
@@ -111,10 +120,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     heads = f"{'measured off/on':>16} {'at batch':>9} {'measured end of gain':>21}"
     yield f"{'':34} {heads} {'PREDICTED GPU-bound from batch, a guess':>40}"
     for row in found["batches"]:
-        at = row["predicted_batch"] or "-"
+        at = (row["predicted_batch"] or "-") if row["claimed"] else "not claimed"
         between = "-" if row["measured_between"] is None else "{} to {}".format(*row["measured_between"])
         measured = f"{row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {between:>21}"
         yield f"{_name(row):34} {measured} {at:>40}"
+    yield from (f"left out: {row['study']} {_name(row)}, not claimed" for row in found["left_out"])
+    for engine in sorted({row["engine"] for row in (*found["left_out"], *found["batches"]) if not row["claimed"]}):
+        yield from claims.lines(claims.of(engine))
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -87,26 +87,31 @@ def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _pairs(folders: list[Path]) -> list[Pair]:
-    """Those of which predictions are claimed."""
-    found = [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0] if pair.claimed]
-    if not found:
-        engines = " or ".join(claims.CLAIMED)
+    return [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0]]
+
+
+def _claimed(found: list[Pair], folders: list[Path]) -> list[Pair]:
+    """Those of which predictions are claimed. Raises TraceError where there are none."""
+    claimed = [pair for pair in found if pair.claimed]
+    if not claimed:
+        whys = sorted({f"; {claims.why_not(pair.key[0])}" for pair in found})
         raise TraceError(
-            f"no pair of graphs off and on, traced and untraced, of {engines} in {', '.join(map(str, folders))}; "
-            "give study folders that hold some"
+            f"no pair of graphs off and on, traced and untraced, of {' or '.join(claims.CLAIMED)} in "
+            f"{', '.join(map(str, folders))}{''.join(whys)}; give study folders that hold some"
         )
-    return found
+    return claimed
 
 
 def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
-    rows = breakeven.rows(_pairs(arguments.folders), predict.recorded())
+    found = _pairs(arguments.folders)
+    rows = breakeven.rows(_claimed(found, arguments.folders), predict.recorded())
     batches = [row for folder in arguments.folders for row in breakeven.batches(open_study(folder).windows)]
     if arguments.figure:
         # What draws takes longer to import than a trace to read.
         from analysis import launch_map  # noqa: PLC0415
 
         arguments.figure.write_bytes(launch_map.png(rows))
-    return {"launches": rows, "batches": batches}
+    return {"launches": rows, "batches": batches, "left_out": breakeven.left_out(found)}
 
 
 def _published(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def _published(arguments: argparse.Namespace) -> dict[str, Any]:
     studies = [(folder.name, open_study(folder)) for folder in arguments.folders]
     return {
         "figures": published.figures(found, predict.recorded()),
-        "rules": published.rules(found),
+        "rules": published.rules(found, studies),
         "reproduced": reproduced.rows(studies),
     }
 

@@ -76,11 +76,11 @@ def predictions(found: list[Pair]) -> tuple[pd.DataFrame, bool]:
     try:
         on, off = pairs.left_out(found), pairs.left_out_off(found)
     except TraceError:
-        rows = [row for pair in found for row in _shipped(pair, pairs.another(pair, found))]
-        return pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS)), False
+        shipped = [row for pair in found for row in _shipped(pair, pairs.another(pair, found))]
+        return pd.DataFrame(shipped, columns=list(PREDICTION_COLUMNS)), False
     made_by = {(pair.study, *pair.key): pair.made_by for pair in found}
     halves = [(off[off["known"] == known], "off", direction) for known, direction in _OFF.items()]
-    rows = []
+    rows: list[dict[Any, Any]] = []
     for table, half, direction in [(on, "on", ON_FROM_OFF), *halves]:
         for row in table.to_dict("records"):
             key = (row["study"], *(row[name] for name in KEYS))

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import hardware, transfer, weights
+from analysis import claims, hardware, transfer, weights
 from analysis.breakeven import NO_GAIN
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
-from analysis.pairs import KEYS, Pair
+from analysis.pairs import KEYS, Pair, untraced_ms, variant
 from analysis.predict import LAUNCH, Model
+from analysis.recordings import Study
 from analysis.transfer import Place
 
 FIGURES = Path(__file__).resolve().parents[1] / "data" / "published.csv"
@@ -76,6 +77,11 @@ def _lacks(row: Mapping[Any, Any]) -> str | None:
 def _foretold(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> dict[str, Any]:
     tp = int(str(row["parallel"]).removeprefix("tp"))
     wanted = [pair for pair in pairs if (pair.key[0], pair.key[2], pair.key[3]) == (row["engine"], tp, 1)]
+    if why := claims.why_not(row["engine"]):
+        is_recorded = (
+            f"{row['engine']} is recorded at TP{tp}" if wanted else f"no recording of {row['engine']} at TP{tp}"
+        )
+        raise TraceError(f"{is_recorded}, but nothing is foretold of it: {why}")
     if not wanted:
         raise TraceError(f"no recording of {row['engine']} at TP{tp}; expected a trace of it; record one")
     name = plain_name(row["model"])
@@ -117,35 +123,57 @@ def _sides(row: Mapping[Any, Any], foretold: Mapping[str, Any]) -> str:
     return f"{said}, {how} (PREDICTED R {Estimate(**foretold['ratio'])})"
 
 
-def rules(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """The rules of thumb against measured gains: how many recorded configurations each is about, and holds for.
+def rules(pairs: Sequence[Pair], studies: Sequence[tuple[str, Study]]) -> list[dict[str, Any]]:
+    """The rules of thumb against measured gains: how many recorded configurations each is about and holds for.
 
-    The length of a kernel is the mean over the iteration; the gain is graphs off over on, both untraced.
+    The gain is graphs off over on, both untraced; nothing here is predicted, and engines of which no prediction is
+    claimed count too. The length of a kernel is the mean over the iteration, which takes a trace: rules by it are held
+    against pairs, those by TP against all that the studies timed with graphs off and on.
     """
-    rows = [
-        {"us": pair.off.gpu_us / pair.off.operations, "tp": pair.key[2], "gain": pair.off_ms / pair.on_ms}
+    traced: list[dict[str, Any]] = [
+        {"name": _name(pair.study, pair.key), "us": pair.off.gpu_us / pair.off.operations,
+         "gain": pair.off_ms / pair.on_ms}
         for pair in pairs
-    ]
+    ]  # fmt: skip
     found = [
-        _rule(words, [row for row in rows if low <= row["us"] < high], least, most)
+        _rule(words, [row for row in traced if low <= row["us"] < high], least, most)
         for words, low, high, least, most in RULES
     ]
-    small, large = ([row for row in rows if (row["tp"] >= 4) == wide] for wide in (False, True))
+    timed = [row for name, study in studies for row in _timed(name, study)]
+    small, large = ([row for row in timed if (row["tp"] >= 4) == wide] for wide in (False, True))
     found.append(_rule("TP1 and TP2 gain nothing", small, 0.0, NO_GAIN))
     found.append(_rule("TP4 and TP8 gain", large, NO_GAIN, float("inf")))
     return found
 
 
-def _rule(words: str, rows: Sequence[Mapping[str, float]], least: float, most: float) -> dict[str, Any]:
+def _timed(name: str, study: Study) -> list[dict[str, Any]]:
+    """What a study timed with graphs off and on, but for cases that the engine or a trace contradicts."""
+    times = untraced_ms(study.windows[~study.windows["case"].isin(study.mislabelled())])
+    if times.empty:
+        return []
+    halves = times.unstack("graphs").reindex(columns=["off", "on"]).dropna()
+    rows = (halves["off"] / halves["on"]).rename("gain").reset_index().to_dict("records")
+    return [{"name": _name(name, [row[key] for key in KEYS]), "tp": row["tp"], "gain": row["gain"]} for row in rows]
+
+
+def _name(study: str, key: Sequence[Any]) -> str:
+    row = dict(zip(KEYS, key, strict=True))
+    return f"{study} {row['engine']} {row['model']} TP{row['tp']} b{row['batch']}{variant(row)}"
+
+
+def _rule(words: str, rows: Sequence[Mapping[str, Any]], least: float, most: float) -> dict[str, Any]:
     gains = [row["gain"] for row in rows]
-    held = sum(least <= gain <= most for gain in gains)
+    held = [least <= gain <= most for gain in gains]
     verdict = (
-        "not recorded" if not gains else "holds" if held == len(gains) else "holds in part" if held else "does not hold"
+        "not recorded" if not gains else "holds" if all(held) else "holds in part" if any(held) else "does not hold"
     )
+    names = {word: [row["name"] for row, one in zip(rows, held, strict=True) if one == word] for word in (True, False)}
     return {
         "rule": words,
         "configurations": len(gains),
-        "held": held,
+        "held": sum(held),
+        "held_by": names[True],
+        "not_held_by": names[False],
         "measured_gain_low": min(gains, default=None),
         "measured_gain_high": max(gains, default=None),
         "verdict": verdict,
@@ -167,3 +195,6 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         if rule["configurations"]:
             gains = f", measured gains {rule['measured_gain_low']:.2f} to {rule['measured_gain_high']:.2f}"
         yield f"rule: {rule['rule']}: {rule['verdict']} ({rule['held']} of {rule['configurations']} recorded{gains})"
+        if rule["held"] and rule["not_held_by"]:
+            few = min(("held_by", "not_held_by"), key=lambda names: len(rule[names]))
+            yield from (f"    {'holds' if few == 'held_by' else 'does not hold'} for {name}" for name in rule[few])

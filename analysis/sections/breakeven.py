@@ -5,26 +5,30 @@ Break-evens are PREDICTED, what hosts took is measured.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from analysis import breakeven as crossing
-from analysis import foretold, launch_map, shown
-from analysis.blocks import Graphic, Section, Table, tabulate
+from analysis import claims, foretold, launch_map, shown
+from analysis.blocks import Graphic, Row, Section, Table, tabulate
+from analysis.figures import engine_title
 from analysis.gathered import Gathered
 from analysis.language import say
+from analysis.pairs import variant
 from analysis.recordings import VARIANT
 from analysis.sections import columns
 
 _BATCH_COLUMNS = (
-    "study", "engine", "model", "tp", *VARIANT, "predicted_batch", "measured_up_to", "measured_ratio",
+    "study", "engine", "model", "tp", *VARIANT, "predicted_batch", "claimed", "measured_up_to", "measured_ratio",
 )  # fmt: skip
 
 
 def build(gathered: Gathered) -> Section | None:
     """None where neither a fit trace with graphs off has measured times, nor several batches were measured."""
-    rows = foretold.breakevens(foretold.recorded(gathered))
+    pairs = foretold.recorded(gathered)
+    rows = foretold.breakevens(pairs)
     batches = _batches(gathered)
     if not rows and batches.empty:
         return None
@@ -41,8 +45,21 @@ def build(gathered: Gathered) -> Section | None:
                 "PREDICTED: recorded iterations are played again with the work that another GPU's bandwidth would "
                 "allow. Above the break-even launching is the longer side, and graphs pay."
             ),
+            *_left_out(crossing.left_out(pairs), batches),
         ),
     )
+
+
+def _left_out(pairs: list[dict[str, Any]], batches: pd.DataFrame) -> Iterator[str]:
+    """Which configurations have nothing foretold here, and why: a sentence an engine."""
+    unclaimed: list[Row] = [*pairs, *batches[~batches["claimed"].astype(bool)].to_dict("records")]
+    for engine in sorted({row["engine"] for row in unclaimed}):
+        mine = [row for row in unclaimed if row["engine"] == engine]
+        yield say(
+            "Left out: {configurations}. Not claimed: {why}.",
+            configurations="; ".join(dict.fromkeys(f"{row['model']} TP{row['tp']}{variant(row)}" for row in mine)),
+            why=claims.why_not(engine_title(engine)),
+        )
 
 
 def _batches(gathered: Gathered) -> pd.DataFrame:
@@ -102,7 +119,7 @@ def _batch_table(gathered: Gathered, batches: pd.DataFrame) -> Table:
             *columns.layout(),
             columns.figure(say("largest batch measured"), "measured_up_to"),
             columns.figure(say("off / on there, measured (ratio)"), "measured_ratio"),
-            columns.figure(say("PREDICTED GPU-bound from batch, a guess"), "predicted_batch"),
+            (say("PREDICTED GPU-bound from batch, a guess"), _from_batch),
             *columns.source(gathered),
         ],
         name="breakeven_batches",
@@ -112,3 +129,7 @@ def _batch_table(gathered: Gathered, batches: pd.DataFrame) -> Table:
         ),
         mark=gathered.short_mark_of(batches),
     )
+
+
+def _from_batch(row: Row) -> str:
+    return shown.number(row["predicted_batch"]) if row["claimed"] else say("not claimed")

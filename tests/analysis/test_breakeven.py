@@ -47,6 +47,17 @@ def test_a_batch_is_large_enough_where_the_line_meets_the_host() -> None:
     assert row["mark"] == "PREDICTED"
 
 
+def test_of_engines_that_are_not_claimed_what_was_measured_stands_and_nothing_is_foretold() -> None:
+    [row] = breakeven.batches(windows({1: 10.0, 21: 10.0}, {1: 4.1, 21: 6.1}).assign(engine="hf"))
+    assert (row["claimed"], row["predicted_batch"], row["measured_up_to"]) == (False, None, 21)
+    pair = made(3, engine="hf")
+    [left] = breakeven.left_out([made(1), pair])
+    assert (left["study"], left["engine"], left["batch"], left["claimed"]) == ("made", "hf", 3, False)
+    shown = list(breakeven.lines({"launches": [], "batches": [row], "left_out": [left]}))
+    assert shown[-3].endswith(" not claimed") and shown[-3].startswith("hf llama TP1 ")
+    assert shown[-2:] == ["left out: made hf llama TP1 b3, not claimed", f"  not claimed: {left['why_not_claimed']}"]
+
+
 def test_one_batch_makes_no_line() -> None:
     assert breakeven.batches(windows({1: 10.0}, {1: 4.0})) == []
     assert breakeven.batches(windows({1: 10.0, 2: 10.0}, {})) == []

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from analysis import compare
+from analysis import compare, explain, predict, published
 from analysis.__main__ import main
 from analysis.frames import TABLES, Frames
 from analysis.gathered import Gathered
@@ -185,6 +185,26 @@ def test_every_key_of_a_comparison_is_documented(document: str) -> None:
     below = [found["off"], found["separation"], found["work"], found["work"]["all"]]
     below += [found[name][0] for name in ("measures", "groups", "kernels")]
     assert [key for part in below for key in part if f"`{key}`" not in table] == []
+
+
+def test_every_key_of_a_prediction_is_documented(document: str) -> None:
+    trace = traces.found(traces.recorded("vllm", 1, "off"))
+    found = explain.explain(trace, "")
+    section = document.partition("## What was not measured, foretold")[2].partition("### On GPUs")[0]
+    table = "\n".join(line for line in section.splitlines() if line.startswith("| `"))
+    foretold = predict.predict(trace, "")
+    assert [key for key in foretold if f"`{key}`" not in table] == []
+    added = [*(found.keys() - foretold.keys()), *found["would_help"][0], *(found["traced"].keys() - {"critical_path"})]
+    assert [key for key in added if f"`{key}`" not in section] == []
+
+
+def test_what_says_that_a_prediction_is_not_claimed_is_documented_for_every_output(document: str) -> None:
+    for heading in ("What was not measured, foretold", "On GPUs that nobody traced", "Verdict"):
+        section = re.split(rf"^#+ {heading}$", document, maxsplit=1, flags=re.MULTILINE)[1]
+        assert "`claimed`" in re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0], heading
+    rule = published._rule("", [], 0, 1)
+    assert [key for key in ("held_by", "not_held_by", "left_out") if f"`{key}`" not in document] == []
+    assert {"held_by", "not_held_by"} <= set(rule)
 
 
 def _keys(schema: dict[str, Any], above: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -80,6 +80,38 @@ def test_break_evens_are_printed_and_drawn(study: str, tmp_path: Path, capsys: p
     assert main(["breakeven", study, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["launches"]) == 8
+    assert found["left_out"] == []
+
+
+def test_what_is_not_claimed_has_no_break_even_and_is_named(
+    study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(0), made(3, engine="hf")], []))
+    assert main(["breakeven", study, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {row["engine"] for row in found["launches"]} == {"vllm"}
+    assert [(row["engine"], row["claimed"]) for row in found["left_out"]] == [("hf", False)]
+    assert main(["breakeven", study]) == 0
+    assert "left out: made hf llama TP1 b3, not claimed\n" in capsys.readouterr().out
+    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(3, engine="hf")], []))
+    assert main(["breakeven", study]) == 1
+    shown = capsys.readouterr().err
+    assert "predictions are claimed of vLLM and SGLang alone" in shown and shown.count("\n") == 1
+
+
+def test_of_what_is_recorded_but_not_claimed_nothing_is_foretold(
+    study: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(1, engine="hf")], []))
+    assert main(["published", study, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["id"]: row for row in found["figures"]}
+    assert rows["r2"]["reason"].startswith("hf is recorded at TP1, but nothing is foretold of it: predictions are ")
+    assert rows["r2"]["predicted"] is None
+    # By kernels of 5 us: a pair of transformers counts in what is measured. By TP: what the study timed.
+    short, *_, small, wide = found["rules"]
+    assert short["not_held_by"] + short["held_by"] == ["made hf llama TP1 b1"]
+    assert (small["configurations"], wide["configurations"]) == (1, 0)
 
 
 def test_published_figures_and_rules_are_printed(study: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from analysis import predict, published
 from analysis.pairs import Pair
+from analysis.recordings import open_study
+from tests.analysis import studies
 from tests.analysis.test_pairs import made
 
 
@@ -50,22 +52,36 @@ def test_serving_without_batch_sizes_cannot_discriminate(rows: dict[str, dict[st
 
 def test_what_no_recording_is_like_cannot_discriminate(rows: dict[str, dict[str, Any]]) -> None:
     assert rows["r2"]["verdict"] == published.NO_MATTER
-    assert "no recording of hf at TP1" in rows["r2"]["reason"]
+    assert rows["r2"]["reason"].startswith("no recording of hf at TP1, but nothing is foretold of it: predictions are")
     assert rows["r14"]["reason"] == "GPU or batch size is not reported"
     assert rows["r18"]["reason"] == "latency of forward: no decode step"
 
 
-def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about() -> None:
-    """Kernels of 5 us: gains of 3 at TP1 and 9 at TP4."""
+def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about(tmp_path: Path) -> None:
+    """Kernels of 5 us, gains of 3 and 9; timed without a trace: 3 at TP1, 1 at TP2, 9 at TP4, unclaimed."""
     small = replace(made(0), off_ms=3.0, on_ms=1.0)
-    wide = replace(small, key=("vllm", "llama", 4, 1, "engine", "pinned", ""), off_ms=9.0)
-    found = {rule["rule"]: rule for rule in published.rules([small, wide])}
+    for tp, off_ms in ((1, 3.0), (2, 1.0), (4, 9.0)):
+        for graphs, time_ms in (("off", off_ms), ("on", 1.0)):
+            studies.write_case(tmp_path, engine="hf", tp=tp, graphs=graphs, tpot_ms=[time_ms])
+    timed = [("here", open_study(studies.write_study(tmp_path)))]
+    found = {rule["rule"]: rule for rule in published.rules([small, replace(small, off_ms=9.0)], timed)}
     short = found["kernels shorter than 100 us: 2 to 5 times as fast"]
     assert (short["configurations"], short["held"], short["verdict"]) == (2, 1, "holds in part")
     assert (short["measured_gain_low"], short["measured_gain_high"]) == (3.0, 9.0)
     assert found["kernels longer than 10 ms: less than 1.1 times"]["verdict"] == "not recorded"
-    assert found["TP1 and TP2 gain nothing"]["verdict"] == "does not hold"
+    nothing = found["TP1 and TP2 gain nothing"]
+    assert (nothing["verdict"], nothing["held_by"]) == ("holds in part", ["here hf llama3-8b TP2 b1"])
+    assert nothing["not_held_by"] == ["here hf llama3-8b TP1 b1"]
     assert found["TP4 and TP8 gain"]["verdict"] == "holds"
+    shown = list(published.lines({"figures": [], "rules": [nothing]}))
+    assert shown[1:] == ["    holds for here hf llama3-8b TP2 b1"]
+
+
+def test_what_contradicts_its_label_holds_no_rule(tmp_path: Path) -> None:
+    for graphs in ("off", "on"):
+        studies.write_case(tmp_path, graphs=graphs, tpot_ms=[5.0], resolved={"graphs": "off"})
+    *_, nothing, _ = published.rules([], [("here", open_study(studies.write_study(tmp_path)))])
+    assert nothing["verdict"] == "not recorded"
 
 
 def test_a_figure_outside_its_interval_is_not_explained() -> None:

@@ -205,6 +205,18 @@ def test_several_batches_are_drawn_by_batch_and_foretold_beyond(tmp_path: Path) 
     assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["41"]
 
 
+def test_what_is_not_claimed_is_left_out_of_break_evens_and_named_with_the_reason(tmp_path: Path) -> None:
+    for graphs, times_ms in (("off", {1: 10.0, 16: 10.0}), ("on", {1: 2.0, 16: 5.0})):
+        made.measured(tmp_path, graphs, times_ms, engine="hf", resolved={"graphs": graphs})
+    section = one(breakevens.build(gathered(tmp_path)))
+    beyond = table(section, "breakeven_batches")
+    assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["not claimed"]
+    assert column(beyond, "off / on there, measured (ratio)") == ["2"]
+    note = section.notes[-1]
+    assert note.startswith("Left out: llama3-8b TP1. Not claimed: predictions are claimed of vLLM and SGLang alone")
+    assert "graphs of HF transformers may hold" in note
+
+
 def test_of_many_batches_only_the_ends_are_drawn_by_tp(tmp_path: Path) -> None:
     for tp in (1, 2):
         for graphs in ("off", "on"):
