@@ -38,9 +38,9 @@ _TITLE_LINE_IN = 0.17
 _LEGEND_IN = 0.27
 # The number at the last tick stands out beyond its panel.
 _RIGHT_IN = 0.18
-_COLOURS = 48
+_COLOURS = 32
 # Colours nearer to each other than that, of 255, are shades at the edges of letters and lines.
-_APART = 20
+_APART = 28
 # Hatches of it are seen on pale fills, where white ones are not.
 HATCH = "#555555"
 # Of an SVG what is not drawn: prolog, metadata, comments; space between elements; paths, and their long numbers.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +30,8 @@ from analysis.language import both, join, say
 _OWN_BYTES = 80_000
 MOST_BYTES = 1_200_000
 """Of all pairs together, packed: beside library and figures it leaves the page below 5 MB."""
+# The engines that it is asked of.
+_ASKED = ("vllm", "sglang")
 _WORDS = {
     "classes": timeline_data.CLASSES, "callClasses": timeline_data.CALL_CLASSES, "causes": tables.CAUSES,
 }  # fmt: skip
@@ -71,8 +74,9 @@ def block(
 def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> list[Pair]:
     """The pairs that a timeline can show: node by node, both halves proving their labels.
 
-    First what the sweep made, of that what leaves torch.compile to graphs' switch, of that the smallest batches: where
-    not all have room, these are asked for most.
+    In the order in which they are asked for, as not all may have room: every engine at every TP once before any twice,
+    vLLM and SGLang before others; of those what the sweep made, what leaves torch.compile to graphs' switch, and the
+    smallest batches.
     """
     halves: dict[tuple[Any, ...], dict[str, Job]] = {}
     for job, one in zip(jobs, found, strict=True):
@@ -81,14 +85,27 @@ def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, s
             key = tuple(about[name] for name in TRACE_KEYS if name not in ("case", "graphs"))
             halves.setdefault(key, {}).setdefault(about["graphs"], job)
     whole = [pair for pair in halves.values() if pair.keys() == {"off", "on"}]
-    whole.sort(key=lambda pair: _rank(dict(pair["off"].about)))
     studies = {dict(pair["off"].about)["study"] for pair in whole}
-    return [_pair(pair, marks, several=len(studies) > 1) for pair in whole]
+    return [_pair(pair, marks, several=len(studies) > 1) for pair in _in_turn(whole)]
 
 
-def _rank(about: Mapping[str, Any]) -> tuple[bool, bool, bool, int]:
-    served = about["batch"] == shown.SERVED
-    return about["made_by"] != SWEEP, about["compile"] != "engine", served, about["batch"]
+def _in_turn(whole: Sequence[dict[str, Job]]) -> list[dict[str, Job]]:
+    """The best of each engine and TP by _rank, then the second best of each, and so on."""
+    turns: Counter[tuple[str, int]] = Counter()
+    ranked = []
+    for pair in sorted(whole, key=_rank):
+        about = dict(pair["off"].about)
+        kind = about["engine"], about["tp"]
+        ranked.append((turns[kind], pair))
+        turns[kind] += 1
+    return [pair for _, pair in sorted(ranked, key=lambda one: (one[0], _rank(one[1])))]
+
+
+def _rank(pair: Mapping[str, Job]) -> tuple[bool | int, ...]:
+    about = dict(pair["off"].about)
+    place = [*_ASKED, about["engine"]].index(about["engine"])
+    made, compiled, served = about["made_by"] != SWEEP, about["compile"] != "engine", about["batch"] == shown.SERVED
+    return place == len(_ASKED), made, compiled, served, about["batch"], place, about["tp"]
 
 
 def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool) -> Pair:

@@ -24,8 +24,10 @@ from analysis.intervals import Ints
 from analysis.spans import Timeline
 
 OFF_ITERATIONS = 2
-MOST_OPERATIONS = 30_000
-"""Of graphs on, so that a page need not draw more at once."""
+OFF_OPERATIONS = 2_000
+"""Of graphs off: of iterations that are longer, one alone is shown, so that pages have room for many GPUs."""
+MOST_OPERATIONS = 12_000
+"""Of graphs on, for the same reason."""
 CLASSES = ("gemm", "attention", "collective", "copy", "graph", "other")
 CALL_CLASSES = ("launch", "wait", "other")
 _CLASS_OF_GROUP = {
@@ -37,7 +39,7 @@ Columns = dict[str, list[int]]
 
 
 def pair(off: Path, on: Path) -> str | None:
-    """Two traces as a page holds them, packed: a few iterations of `off`, and of `on` as many as run in that time.
+    """Two traces as a page holds them, packed: one or two iterations of `off`, and of `on` as many as run in that time.
 
     None where a trace cannot be read.
     """
@@ -45,14 +47,19 @@ def pair(off: Path, on: Path) -> str | None:
         without, graphed = drawn.read(off), drawn.read(on)
     except TraceError:
         return None
-    return packed({"off": half(without, OFF_ITERATIONS), "on": half(graphed, _as_many(without, graphed))})
+    most = max(1, min(OFF_ITERATIONS, int(OFF_OPERATIONS / _operations_count(without))))
+    return packed({"off": half(without, most), "on": half(graphed, _as_many(without, graphed, most))})
 
 
-def _as_many(off: Drawn, on: Drawn) -> int:
-    """How many iterations of `on` run in the time of those shown of `off`, within what a page can hold."""
+def _as_many(off: Drawn, on: Drawn, off_iterations: int) -> int:
+    """How many iterations of `on` run in the time of so many of `off`, within what a page can hold."""
     times_ns = [float((half.iterations["end_ns"] - half.iterations["start_ns"]).median()) for half in (off, on)]
-    each = (on.operations["iteration"] >= 0).sum() / on.iterations["iteration"].nunique()
-    return max(1, min(round(OFF_ITERATIONS * times_ns[0] / times_ns[1]), int(MOST_OPERATIONS / each)))
+    return max(1, min(round(off_iterations * times_ns[0] / times_ns[1]), int(MOST_OPERATIONS / _operations_count(on))))
+
+
+def _operations_count(read: Drawn) -> float:
+    """Operations of an iteration, on all GPUs."""
+    return float((read.operations["iteration"] >= 0).sum() / read.iterations["iteration"].nunique())
 
 
 def half(read: Frames | Drawn, most: int) -> dict[str, Any]:

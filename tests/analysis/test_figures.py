@@ -94,7 +94,7 @@ def test_dots_keep_the_colour_of_a_thin_line_among_large_areas_of_other_colours(
     picture.save(buffer, "png")
     content = base64.b64decode(figures.dots_uri(buffer.getvalue()).partition(",")[2])
     back = Image.open(io.BytesIO(content))
-    assert back.mode == "P" and len(np.unique(back)) <= 48
+    assert back.mode == "P" and len(np.unique(back)) <= 32
     dots = back.convert("RGB")
     assert [dots.getpixel(at) for at in ((360, 391), (360, 381), (390, 10))] == [
         (0, 0x72, 0xB2), (0xD5, 0x5E, 0), (255, 255, 255),

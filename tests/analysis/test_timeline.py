@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from analysis import evidence, timeline, timeline_figure
+from analysis.gathered import Gathered
 from analysis.recordings import open_study
 from analysis.timeline import Block, Pair
 from tests import traces
@@ -53,6 +54,30 @@ def test_small_batches_come_before_large_ones_and_what_was_served(tmp_path: Path
         for graphs in ("off", "on"):
             write_case(tmp_path, graphs=graphs, traced_graphs=graphs, batch=batch, repeat=batch + 1)
     assert [label.rpartition(", ")[2] for label in _labels(tmp_path)] == ["batch 1", "batch 8", "served"]
+
+
+def test_every_engine_at_every_tp_comes_once_before_any_twice_those_of_the_question_first(tmp_path: Path) -> None:
+    wanted = (("hf", 1, 1, ""), ("sglang", 1, 1, ""), ("vllm", 1, 8, ""), ("vllm", 1, 1, ""), ("vllm", 8, 1, "a probe"),
+              ("vllm", 2, 1, ""))  # fmt: skip
+    for repeat, (engine, tp, batch, probe) in enumerate(wanted, 1):
+        for graphs in ("off", "on"):
+            write_case(tmp_path, engine=engine, tp=tp, batch=batch, graphs=graphs, traced_graphs=graphs, repeat=repeat,
+                       made_by=probe or "study.sweep")  # fmt: skip
+    assert [label.replace(", llama3-8b", "") for label in _labels(tmp_path)] == [
+        "vLLM, TP1, batch 1", "vLLM, TP2, batch 1", "SGLang, TP1, batch 1", "vLLM, TP8, batch 1",
+        "HF transformers, TP1, batch 1", "vLLM, TP1, batch 8",
+    ]  # fmt: skip
+
+
+def test_the_timeline_of_the_recordings_begins_with_each_engine_at_each_tp(gathered: Gathered) -> None:
+    jobs = [job for name, study in gathered.studies for job in evidence.jobs(study, name)]
+    marks = {source.name: "" for source in gathered.sources}
+    labels = [str(pair.label).split(", ") for pair in timeline.chosen(jobs, gathered.evidence, marks)]
+    assert [f"{label[0]} {label[2]}" for label in labels[:9]] == [
+        "vLLM TP1", "vLLM TP2", "vLLM TP4", "SGLang TP1", "SGLang TP2", "SGLang TP4", "vLLM TP8", "SGLang TP8",
+        "HF transformers TP1",
+    ]  # fmt: skip
+    assert {label[3] for label in labels[:9]} == {"batch 1"}
 
 
 def test_a_half_that_belies_its_label_makes_no_pair(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ def test_a_page_is_not_given_more_operations_than_it_can_draw(tmp_path: Path, mo
     assert [len(half["iterations"]) for half in _pair(tmp_path).values()] == [2, 3]
 
 
+def test_of_long_iterations_without_graphs_one_alone_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_data, "OFF_OPERATIONS", 7)
+    assert [len(half["iterations"]) for half in _pair(tmp_path).values()] == [1, 2]
+
+
 def test_a_pair_of_which_one_cannot_be_read_is_none(tmp_path: Path) -> None:
     off = traces.decode(steps=12).write(tmp_path / "off.sqlite")
     (tmp_path / "on.sqlite").write_text("no trace")
