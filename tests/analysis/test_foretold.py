@@ -11,6 +11,7 @@ from analysis.gathered import Gathered, gather
 from tests.analysis.sections import made
 from tests.analysis.studies import write_case, write_study
 from tests.analysis.test_pairs import made as made_pair
+from tests.analysis.test_pairs import of_study
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,18 @@ def test_few_pairs_are_foretold_by_the_model_that_ships_and_say_so() -> None:
 def test_many_pairs_are_each_foretold_by_the_others() -> None:
     found, apart = foretold.predictions([made_pair(number) for number in range(11)])
     assert apart and set(found["direction"].value_counts()) == {11} and found["direction"].nunique() == 4
+
+
+def test_directions_are_told_apart_by_whose_launches_are_known() -> None:
+    """Elsewhere 20 us a launch; on the host 40 at batch 60, and 30 at batch 61."""
+    mine, other = of_study("host", 60, host_us=40.0), of_study("host", 61, host_us=30.0)
+    found, apart = foretold.predictions([*(made_pair(number) for number in range(11)), mine, other])
+    rows = found[(found["study"] == "host") & (found["batch"] == 60)].set_index("direction")["predicted_ms"]
+    by_host = [rows[name] for name in (foretold.OFF_FROM_ON, foretold.OFF_BY_ANOTHER, foretold.OFF_ALONE)]
+    assert apart and by_host == sorted(by_host, reverse=True)
+    shipped, _ = foretold.predictions([mine, other])
+    rows = shipped[shipped["batch"] == 60].set_index("direction")["predicted_ms"]
+    assert rows[foretold.OFF_FROM_ON] == pytest.approx(rows[foretold.OFF_BY_ANOTHER] * 4 / 3, rel=0.02)
 
 
 def test_break_evens_are_of_batch_one() -> None:

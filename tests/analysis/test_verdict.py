@@ -108,9 +108,13 @@ def test_a_prediction_decides_only_where_it_is_claimed(
     assert capsys.readouterr().out.count("  not claimed: predictions are claimed of ") == int(not claimed)
 
 
-def test_what_was_measured_stands_beside_what_is_not_claimed() -> None:
-    measured, foretold = {"verdict": "turn off"}, {"verdict": "undecided", "claimed": False}
-    assert verdict._overall([measured, *verdict.decisive([foretold])], []) == "turn off"
+def test_what_was_measured_decides_beside_what_is_not_claimed(tmp_path: Path) -> None:
+    studies.write_case(tmp_path, engine="hf", graphs="off", traced_graphs="off", batch=2)
+    for graphs, time_ms in (("off", 5.0), ("on", 6.0)):
+        studies.write_case(tmp_path, engine="hf", graphs=graphs, tpot_ms=[time_ms] * 3)
+    one = found(studies.write_study(tmp_path))
+    assert [row["batch"] for row in one["predicted_by_batch"]] == [2]
+    assert one["verdict"] == "turn off"
 
 
 def test_what_was_measured_is_not_foretold(tmp_path: Path) -> None:

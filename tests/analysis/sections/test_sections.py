@@ -185,6 +185,8 @@ def test_predictions_stand_beside_what_was_measured_with_the_model_named(traced:
         "Graphs off, PREDICTED from traces with graphs on alone, launches as recorded of that engine in other "
         "configurations",
     ]
+    [graphic] = section.graphics
+    assert len(graphic.figure.axes) == 2
     assert any(note.startswith("Not predictable from a trace with graphs on alone") for note in section.notes)
     assert "the model that ships was asked" in section.notes[0]
     assert all("PREDICTED" in graphic.mark for graphic in section.graphics)
