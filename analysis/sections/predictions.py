@@ -71,7 +71,7 @@ def _leads(found: pd.DataFrame) -> Iterator[str]:
                  "of another configuration of that engine on that host"),
              foretold.OFF_ALONE: say(
                  "Graphs off, PREDICTED from traces with graphs on alone, launches as recorded of that engine in other "
-                 "configurations")}  # fmt: skip
+                 "configurations, those of that host too")}  # fmt: skip
     for direction, rows in found.groupby("direction", sort=False):
         errors = rows["error_ratio"].abs()
         yield say(

@@ -286,6 +286,20 @@ def test_what_the_errors_would_be_with_other_engines_is_what_the_document_says(
     assert f"from a factor of {math.exp(narrow):.2f} to one of {math.exp(error):.2f}" in said
 
 
+def test_what_is_foretold_of_hosts_that_nothing_is_known_of_is_off_as_the_document_says(
+    recorded: list[Pair], root: Path
+) -> None:
+    mine = [pair for pair in recorded if pair.claimed]
+    errors = []
+    for pair in mine:
+        assert pair.on is not None
+        model = pairs._constants([one for one in mine if one.study != pair.study and one.key != pair.key])
+        off = predict.graphs_off_ms(pair.on, predict.host_ms(pair.on, model), model)
+        errors.append(100 * abs(off.value / pair.off_ms - 1))
+    said = " ".join((root / "analysis" / "README.md").read_text(encoding="utf-8").split())
+    assert f"errs by {sum(errors) / len(errors):.1f} % on average and {max(errors):.0f} % at worst" in said
+
+
 def _document(root: Path) -> list[str]:
     text = (root / "analysis" / "README.md").read_text(encoding="utf-8")
     assert f"Of {predict.recorded().pairs} recorded pairs" in text

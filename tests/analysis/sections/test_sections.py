@@ -183,7 +183,7 @@ def test_predictions_stand_beside_what_was_measured_with_the_model_named(traced:
         "Graphs off, PREDICTED from traces with graphs on, launches calibrated by the trace with graphs off of that "
         "very configuration",
         "Graphs off, PREDICTED from traces with graphs on alone, launches as recorded of that engine in other "
-        "configurations",
+        "configurations, those of that host too",
     ]
     [graphic] = section.graphics
     assert len(graphic.figure.axes) == 2
