@@ -42,8 +42,8 @@ def _leads(ranks: pd.DataFrame) -> Iterator[str]:
     for row in ranks[ranks["graphs"] == "off"].to_dict("records"):
         yield say(
             "{engine}, {model}, TP{layout}, batch {batch}{source}, graphs off: {launches} launches an iteration, "
-            "{launch_us} us of the host each, of which {call_us} us are in the launch call and the rest mostly in Python and "
-            "the engine.",
+            "{launch_us} us of the host each, of which {call_us} us are in the launch call and the rest mostly in "
+            "Python and the engine.",
             engine=shown.engine(row),
             model=row["model"],
             layout=shown.layout(row),
