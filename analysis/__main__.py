@@ -74,8 +74,8 @@ def _summarise(arguments: argparse.Namespace) -> int:
 
 def _command_meant(given: Path) -> str | None:
     """The command that a word which names no file is a misspelling of."""
-    near = () if given.exists() else get_close_matches(str(given), ("compare", *whatif.COMMANDS), n=1)
-    return near[0] if near else None
+    near = get_close_matches(str(given), ("compare", *whatif.COMMANDS), n=1)
+    return near[0] if near and not given.exists() else None
 
 
 def _compare(arguments: argparse.Namespace) -> int:

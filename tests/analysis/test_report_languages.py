@@ -94,9 +94,9 @@ def test_the_answer_and_its_doubts_are_in_chinese(texts: Texts) -> None:
 
 
 def test_serving_is_in_chinese(texts: Texts) -> None:
-    load = "vLLM，llama3-8b，TP1，serving，负载为每秒 4 个请求，CUDA Graph 关 / 开：27.7 / 27.7 tokens/s，"
+    load = "vLLM，llama3-8b，TP1，serving，负载为每秒 4 个请求，CUDA Graph 关 / 开：27.7 / 27.7 tokens/s"
     # With the numbers of the table.
-    assert load + "TTFT 20 / 20 ms，TPOT 5.60 / 5.60 ms（中位数）。" in texts.found["zh-Hans"]
+    assert load + "（算到最后一个回答），TTFT 20 / 20 ms，TPOT 5.60 / 5.60 ms（中位数）。" in texts.found["zh-Hans"]
     case = "small，llama3-8b_vllm_tp1_graphs-on_trace-off_r9"
     assert f"{case}：负载 0：压测客户端占用了一个核的 95%，读取响应最多晚 0.2 ms (p99)。" in texts.found["zh-Hans"]
     assert any(text.startswith("small：2 个 serving case 中，有 2 个加压时") for text in texts.found["zh-Hans"])
@@ -110,7 +110,7 @@ def test_what_is_wrong_with_a_capture_is_in_chinese(texts: Texts) -> None:
 def test_the_banner_and_what_is_yet_to_run_are_in_chinese(texts: Texts) -> None:
     (banner,) = (text for text in texts.found["zh-Hans"] if text.startswith("2026-11-21，2x Test GPU（small）：GPU "))
     assert "，驱动 580.1，" in banner and banner.endswith("，测量程序 探测脚本（挂着 nsys，未采集），study.sweep。")
-    assert "已计划；它的文件夹不存在" in texts.found["zh-Hans"]
+    assert "已计划，但不在录制中" in texts.found["zh-Hans"]
 
 
 @pytest.mark.parametrize(
