@@ -231,8 +231,10 @@ def _palette(picture: Image.Image) -> Image.Image:
     kept = np.empty((0, 3), dtype=np.int64)
     for number in found[np.argsort(-counts, kind="stable")]:
         colour = np.array([number >> 16, number >> 8 & 255, number & 255])
-        if len(kept) < _COLOURS and (np.abs(kept - colour).max(axis=1) > _APART).all():
+        if (np.abs(kept - colour).max(axis=1) > _APART).all():
             kept = np.vstack([kept, colour])
+        if len(kept) == _COLOURS:
+            break
     palette = Image.new("P", (1, 1))
     palette.putpalette([int(value) for value in kept.ravel()])
     return palette
