@@ -133,14 +133,24 @@ def _fit(arguments: argparse.Namespace) -> int:
     model, on, off, refused = found
     for reason in refused:
         print(f"left out: {reason}", file=sys.stderr)
-    if arguments.write:
-        arguments.write.write_text(json.dumps(model.to_json(), indent=1) + "\n", encoding="utf-8")
+    if arguments.write and not _written(arguments.write, json.dumps(model.to_json(), indent=1) + "\n"):
+        return 1
     if arguments.json:
         tables = {"graphs_on": on.to_dict("records"), "graphs_off": off.to_dict("records")}
         print(json.dumps({"model": model.to_json(), **tables}, indent=2))
     else:
         print("\n".join(_fit_lines(model, on, off)))
     return 0
+
+
+def _written(path: Path, text: str) -> bool:
+    """Whether the text is in the file now; else why not was printed."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        print(f"cannot write {path} ({error.strerror}): name another file", file=sys.stderr)
+        return False
+    return True
 
 
 def _fitted(folders: Sequence[Path]) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame, list[str]]:

@@ -112,6 +112,15 @@ def test_the_fit_writes_what_predictions_rest_on(shown: tuple[str, Path]) -> Non
     assert predict.read(shown[1]).pairs == 11
 
 
+def test_a_fit_that_cannot_be_written_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(number) for number in range(11)], []))
+    file = tmp_path / "absent" / "fitted.json"
+    assert main(["fit", str(tmp_path), "--write", str(file)]) == 1
+    assert capsys.readouterr().err == f"cannot write {file} (No such file or directory): name another file\n"
+
+
 def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -> None:
     lines = shown[0].splitlines()
     heading = next(line for line in lines if "PREDICTED on" in line)
