@@ -6,9 +6,6 @@ from the start before; classes and causes are places in CLASSES, CALL_CLASSES an
 
 from __future__ import annotations
 
-import gzip
-import json
-from base64 import b64encode
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.intervals import Ints
 from analysis.spans import Timeline
+from analysis.timeline_pack import packed
 
 OFF_ITERATIONS = 2
 OFF_OPERATIONS = 2_000
@@ -87,12 +85,6 @@ def half(read: Frames | Drawn, most: int) -> dict[str, Any]:
         .tolist(),
         "iteration_ns": int((read.iterations["end_ns"] - read.iterations["start_ns"]).median()),
     }
-
-
-def packed(content: Any) -> str:
-    """Whatever JSON can say, compressed, as text that can stand in a page; the same for the same content."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
 def _on_rows(timeline: Timeline) -> tuple[pd.DataFrame, list[list[Any]]]:

@@ -36,21 +36,49 @@ function time(ns) {
   return `${us.toFixed(Math.abs(us) < 10 ? 2 : 1)} µs`;
 }
 
-async function unpacked(text) {
+async function inflated(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  return new Response(stream).arrayBuffer();
 }
 
-// Absolute begins and ends in ns, and where each row's spans lie.
+// The halves as timeline_pack.py puts them together, their columns whole again.
+async function unpacked(text) {
+  const buffer = await inflated(text), length = new DataView(buffer).getUint32(0, true);
+  const halves = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  let bytes = new Uint8Array(buffer, 4 + length);
+  for (const half of Object.values(halves)) {
+    for (const [kind, widths] of Object.entries(half.widths)) {
+      const count = half.counts[kind];
+      half[kind] = {};
+      for (const [name, width] of Object.entries(widths)) {
+        half[kind][name] = column(bytes, count, width);
+        bytes = bytes.subarray(count * width);
+      }
+    }
+  }
+  return halves;
+}
+
+// All lowest bytes come first; of the number that they make the last bit is the sign.
+function column(bytes, count, width) {
+  const found = new Float64Array(count);
+  for (let place = width - 1; place >= 0; place--) {
+    for (let at = 0; at < count; at++) found[at] = found[at] * 256 + bytes[place * count + at];
+  }
+  return found.map((value) => (value % 2 ? -(value + 1) / 2 : value / 2));
+}
+
+// Absolute begins and ends in ns, what was told from these, and where each row's spans lie.
 function placed(spans, rowsCount) {
   const count = spans.row.length;
   const start = new Float64Array(count), end = new Float64Array(count);
   const first = new Int32Array(rowsCount + 1).fill(count);
-  for (let at = 0, now = 0; at < count; at++) {
-    now += spans.start[at];
-    start[at] = now;
-    end[at] = now + spans.duration[at];
+  for (let at = 0, now = 0, call = 0; at < count; at++) {
+    start[at] = now + spans.start[at];
+    now = end[at] = start[at] + spans.duration[at];
+    if (spans.gap) spans.gap[at] += spans.start[at];
+    if (spans.call) call = spans.call[at] += call;
   }
   for (let at = count - 1; at >= 0; at--) first[spans.row[at]] = at;
   for (let row = rowsCount - 1; row >= 0; row--) first[row] = Math.min(first[row], first[row + 1]);
