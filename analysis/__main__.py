@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import compare, extract, iterations, program, terminal, whatif
+from analysis.command_line import Parser
 from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, apart, existing, traces
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis",
         description="What the decode iterations of traces look like, rank by rank.",
         epilog="python -m analysis compare OFF ON [--json] sets a trace with graphs off beside one with graphs on; "
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _comparison_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m analysis compare",
         description="What differs between a trace with graphs off and one with graphs on, and how much is the graphs.",
     )

@@ -7,7 +7,6 @@ column api.ASKED. `python -m analysis.compact pack IN OUT` makes a recording, `u
 nsys's own tables for other tools.
 """
 
-import argparse
 import lzma
 import re
 import shutil
@@ -24,6 +23,7 @@ import pandas as pd
 
 from analysis import allowed, api, columns, files, joins, program, store
 from analysis.columns import Stored
+from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.extract import COPY, EXPORTED_BY, GRAPH, KERNEL, LEFT_OUT, NVTX, RUNTIME, SET
 from analysis.intervals import Mask
@@ -223,7 +223,7 @@ def _compress(plain: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Pack or unpack one file; an unusable one gives its reason on stderr and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compact", description=__doc__)
+    parser = Parser(prog="python -m analysis.compact", description=__doc__)
     parser.add_argument("action", choices=("pack", "unpack"))
     parser.add_argument("input", type=Path)
     parser.add_argument("output", type=Path)

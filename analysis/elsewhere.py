@@ -19,6 +19,7 @@ from analysis import (
     weights,
 )
 from analysis import pairs as recorded_pairs
+from analysis.command_line import Parser, positive, whole
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.pairs import Pair
@@ -26,15 +27,19 @@ from analysis.recordings import open_study
 from analysis.transfer import Place
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     """Add the three commands; each sets `find`, which gives what --json prints, and `show`, its lines."""
     keys = [peak.key for peak in hardware.peaks()]
     moved = commands.add_parser("transfer", help="a trace with graphs off, on another GPU, TP, host, memory or model")
     moved.add_argument("traces", nargs="+", type=Path, metavar="TRACE_OR_CASE", help=given.WHAT)
-    moved.add_argument("--to", choices=keys, help="the GPU (default: as traced)")
-    moved.add_argument("--tp", type=int, help="on so many GPUs (default: as traced)")
-    moved.add_argument("--host", type=_times, default=1.0, help="on a host that takes so many times as long")
-    moved.add_argument("--memory", type=_times, default=1.0, help="with memory so many times as fast")
+    moved.add_argument("--to", choices=keys, metavar="GPU", help=f"the GPU (default: as traced): {', '.join(keys)}")
+    moved.add_argument("--tp", type=whole(1), metavar="N", help="on so many GPUs (default: as traced)")
+    moved.add_argument(
+        "--host", type=positive, default=1.0, metavar="TIMES", help="on a host that takes so many times as long"
+    )
+    moved.add_argument(
+        "--memory", type=positive, metavar="TIMES", default=1.0, help="with memory so many times as fast"
+    )
     moved.add_argument("--models", nargs=2, metavar=("TRACED", "OTHER"), help="models of data/models")
     moved.set_defaults(find=_transferred, show=_transfer_lines)
     where = commands.add_parser("breakeven", help="above which launch time, and up to which batch, graphs pay")
@@ -64,13 +69,6 @@ def _transferred(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         )
         found.append({"name": one.name} | transfer.transfer(moved, place, predict.recorded()))
     return found
-
-
-def _times(text: str) -> float:
-    times = float(text)
-    if not 0 < times < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return times
 
 
 def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -5,13 +5,13 @@ Reads a trace with all that the analysis knows of it and writes the file; what i
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import frames, perfetto_file, program, spans
+from analysis.command_line import Parser, whole
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, existing, traces
 from analysis.spans import Timeline
@@ -78,15 +78,15 @@ def _export(given: Path, file: Path, iterations: int) -> list[str]:
     return [f"{file}: {drawn}; open it in ui.perfetto.dev", *(f"left out: {what}" for what in timeline.left_out)]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m analysis.export", description="A trace as a timeline: ranks, streams, launches, causes of gaps."
     )
     parser.add_argument("trace", type=Path, metavar="CASE_OR_TRACE", help=WHAT)
     told = "the file to write, for ui.perfetto.dev; gzipped where its name ends in .gz"
     parser.add_argument("--perfetto", type=Path, required=True, metavar="FILE", help=told)
     told = f"how many steady iterations to draw, from the first on (default: {ITERATIONS})"
-    parser.add_argument("--iterations", type=int, default=ITERATIONS, metavar="N", help=told)
+    parser.add_argument("--iterations", type=whole(1), default=ITERATIONS, metavar="N", help=told)
     return parser
 
 

@@ -6,7 +6,6 @@ a number means is decided elsewhere; what is shown of it, in sections.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ import pandas as pd
 
 from analysis import figures, page, program, sections
 from analysis.blocks import Section, plain_lines
+from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
 from analysis.page import Picture
@@ -124,7 +124,7 @@ def _folders(given: Sequence[Path]) -> list[Path]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 1 after a message where a folder cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Report on study folders.")
+    parser = Parser(prog="python -m analysis.report", description="Report on study folders.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a study folder, or a recording")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
     arguments = parser.parse_args(argv)

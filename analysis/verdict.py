@@ -6,7 +6,6 @@ costs in time and memory, and what that costs in KV cache; the batch sizes worth
 published decision flow.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import capacity, claims, cost, extract, iterations, load_verdict, predict, program, questions, served
+from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.headline import gains
@@ -29,7 +29,7 @@ _HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'me
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the verdicts of a study folder; one that cannot be used gives its reason on stderr and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.verdict", description=__doc__)
+    parser = Parser(prog="python -m analysis.verdict", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a folder that study.sweep wrote, or a recording")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     arguments = parser.parse_args(sys.argv[1:] if argv is None else argv)

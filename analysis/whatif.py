@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis import calibrations, claims, elsewhere, explain, given, pairs, predict
 from analysis.calibrations import Calibration
+from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 
@@ -33,7 +34,7 @@ COMMANDS = ("predict", "explain", "fit", "transfer", "breakeven", "published")
 
 def main(argv: Sequence[str]) -> int:
     """Run one of COMMANDS; what cannot be used gives its reason on stderr and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m analysis", description="What was not measured, foretold.")
+    parser = Parser(prog="python -m analysis", description="What was not measured, foretold.")
     commands = parser.add_subparsers(dest="command", required=True)
     half = commands.add_parser("predict", help="the other half: graphs on from off, or graphs off from on")
     _trace_parser(half, predict.predict, _prediction)

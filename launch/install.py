@@ -1,6 +1,5 @@
 """python -m launch.install: environments for the engines, and a command-line nsys; finds the nsys that there is."""
 
-import argparse
 import importlib.util
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch import nsys, packages
+from study.command_line import Parser
 from study.errors import StudyError
 
 if sys.version_info >= (3, 11):
@@ -40,10 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line's parser."""
-    made = argparse.ArgumentParser(prog="python -m launch.install", description=__doc__)
-    made.add_argument("target", type=_target, metavar="TARGET", help=f"nsys, or an engine: {', '.join(ENGINES)}")
+    made = Parser(prog="python -m launch.install", description=__doc__)
+    told = f"nsys, or an engine: {', '.join(ENGINES)}"
+    made.add_argument("target", choices=("nsys", *ENGINES), metavar="TARGET", help=told)
     made.add_argument("--dir", type=Path, help="where to put it (nsys: in this environment; an engine: .venv-ENGINE)")
     made.add_argument("--dry-run", action="store_true", help="print the commands and run none")
     return made
@@ -142,12 +143,6 @@ def _install_nsys(folder: Path, *, dry_run: bool) -> str:
     check_space(folder, NSYS_GB)
     packages.fetch(source, folder)
     return f"nsys {nsys.version(str(there))}: {there}"
-
-
-def _target(text: str) -> str:
-    if text not in ("nsys", *ENGINES):
-        raise argparse.ArgumentTypeError(f"'{text}' is unknown: expected nsys, {', '.join(ENGINES)}")
-    return text
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ The measuring is done by launch/drivers/launches.py in an interpreter that sees 
 that analysis/calibrations.py reads.
 """
 
-import argparse
 import json
 import statistics
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launch import host, process
+from study.command_line import Parser
 from study.errors import StudyError
 
 DRIVER = Path(__file__).resolve().parents[1] / "launch" / "drivers" / "launches.py"
@@ -24,7 +24,7 @@ TIMEOUT_S = 120.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 where the host cannot be calibrated."""
-    parser = argparse.ArgumentParser(prog="python -m study.calibrate", description=__doc__)
+    parser = Parser(prog="python -m study.calibrate", description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="an interpreter that sees torch (default: this one)")
     parser.add_argument("--out", default=Path("calibration.json"), type=Path, help="the file to write")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study import config, live
+from study.command_line import Parser
 from study.spec import Spec, rules
 
 
@@ -45,11 +46,10 @@ def parse(argv: Sequence[str]) -> Options:
 
 def parser() -> argparse.ArgumentParser:
     """The parser. Values of keys stay text: config checks those of flags and files alike."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m study.sweep",
         usage="%(prog)s [--study NAME_OR_PATH] [--dry-run | --replay | --live] [--KEY VALUE ...]; -h shows all",
         description="Run a study on this host's GPUs, or replay a recorded one where there are none.",
-        allow_abbrev=False,
     )
     made.add_argument(
         "--study", metavar="NAME_OR_PATH", default=config.DEFAULT, help=f"{', '.join(config.names())}, or a .toml file"

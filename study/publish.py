@@ -4,7 +4,6 @@ Kept: the records, the samples, the traces (packed, see analysis.compact). Left 
 paths, names and whole environments. Paths in the records are replaced by what they stand for.
 """
 
-import argparse
 import json
 import lzma
 import re
@@ -19,6 +18,7 @@ from typing import Any
 from analysis import calibrations, compact
 from analysis.errors import TraceError
 from analysis.recordings import open_study
+from study.command_line import Parser
 from study.errors import StudyError
 from study.record import FORMAT, RECORD, RECORDING, STUDY, read_json, write_json
 
@@ -106,7 +106,7 @@ def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, An
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 for a user's error."""
-    parser = argparse.ArgumentParser(prog="python -m study.publish", description=__doc__)
+    parser = Parser(prog="python -m study.publish", description=__doc__)
     parser.add_argument("folder", type=Path, help="a finished study folder")
     parser.add_argument("recording", type=Path, help="where the recording goes, such as data/recordings/HOST-DATE")
     parser.add_argument("--note", default="", help="a sentence for whoever reads the recording")

@@ -64,8 +64,8 @@ def test_every_link_in_a_document_leads_somewhere(root: Path, tracked: tuple[Pat
     ("command", "problem"),
     [
         ("python -m launch.install nsys --dry-run", None),
-        ("python -m launch.install nsys --no-such-flag", "exit code 2"),
-        ("NSYS=nsys .venv/bin/python -m launch.install triton", "exit code 2"),
+        ("python -m launch.install nsys --no-such-flag", "exit code 1"),
+        ("NSYS=nsys .venv/bin/python -m launch.install triton", "exit code 1"),
         ("python3 -m venv .venv", None),
         ("python -m launch.nothing", "no module launch.nothing"),
         ("make test PYTHON=python3.12", None),

@@ -22,12 +22,12 @@ FORBIDDEN = (
     (("launch.drivers",), PACKAGES),
 )
 # What launch may know of the study: its words, never its course.
-STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.layouts", "study.models")
+STUDY_FOR_LAUNCH = ("study.spec", "study.errors", "study.layouts", "study.models", "study.command_line")
 
 COMMAND_LINES = (
-    "analysis.__main__", "analysis.compact", "analysis.elsewhere", "analysis.export", "analysis.report",
-    "analysis.verdict", "analysis.whatif", "launch.install", "study.calibrate", "study.options", "study.plan_view",
-    "study.progress", "study.publish", "study.sweep", "launch.drivers",
+    "analysis.__main__", "analysis.command_line", "analysis.compact", "analysis.elsewhere", "analysis.export",
+    "analysis.report", "analysis.verdict", "analysis.whatif", "launch.install", "study.calibrate", "study.options",
+    "study.plan_view", "study.progress", "study.publish", "study.sweep", "launch.drivers",
 )  # fmt: skip
 HOMES = {
     "subprocess": ("launch",),

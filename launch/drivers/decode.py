@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--engine", required=True, help="vllm, sglang or hf")
     parser.add_argument("--engine-args", required=True, type=json.loads, help="the engine's own options, as JSON")
     parser.add_argument("--batches", required=True, type=lambda text: [int(batch) for batch in text.split(",")])

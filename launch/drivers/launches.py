@@ -21,7 +21,7 @@ ELEMENTS = 4096
 
 def main() -> int:
     """Measure, and write what was found; returns 0, or 1 where there is no torch or no GPU."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     found = _found()

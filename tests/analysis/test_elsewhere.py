@@ -47,7 +47,7 @@ def test_another_host_and_another_memory_are_foretold(capsys: pytest.CaptureFixt
     assert memory["graphs_on_ms"]["value"] < 0.7 * here["graphs_on_ms"]["value"]
     with pytest.raises(SystemExit):
         main(["transfer", path, "--host", "0"])
-    assert "0 is no number above 0" in capsys.readouterr().err
+    assert "--host: found '0', expected a number above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

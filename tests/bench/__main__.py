@@ -4,7 +4,6 @@
 folder; measures each in a process of its own; prints a table. Exit status 1 where a limit is broken.
 """
 
-import argparse
 import hashlib
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.command_line import Parser, whole
 from tests.bench import measured, repeat
 
 RECORDING = "data/recordings/h200x8-2026-11-20/cases/llama3-8b_sglang_tp8_graphs-off_trace-node_r1/trace_b1.sqlite.xz"
@@ -71,15 +71,17 @@ class Row:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where a limit is broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--times", default="1,10,50", help="how often the trace is repeated (default: 1,10,50)")
+    parser = Parser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "--runs", type=int, default=3, help="the fastest of so many runs counts, of each kind (default: 3)"
+        "--times", default="1,10,50", type=_times, help="how often the trace is repeated (default: 1,10,50)"
+    )
+    parser.add_argument(
+        "--runs", type=whole(1), default=3, help="the fastest of so many runs counts, of each kind (default: 3)"
     )
     arguments = parser.parse_args(argv)
     print(f"{measured.machine()}\n\n| {' | '.join(_HEADINGS)} |\n|{'---|' * len(_HEADINGS)}", flush=True)
     rows = []
-    for times in (int(number) for number in arguments.times.split(",")):
+    for times in arguments.times:
         rows.append(_row(times, arguments.runs))
         print(f"| {' | '.join(rows[-1].cells())} |", flush=True)
     if linear := _linearity(rows):
@@ -87,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     problems = broken(rows)
     print("\n".join(["", *problems] if problems else ["", "Every limit holds."]))
     return int(bool(problems))
+
+
+def _times(text: str) -> list[int]:
+    return [whole(1)(number) for number in text.split(",")]
 
 
 def broken(rows: Sequence[Row]) -> list[str]:

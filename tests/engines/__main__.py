@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from launch import install
+from study.command_line import Parser
 from tests.engines import cases, held
 
 TABLES = Path("data/engines")
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's parser."""
-    made = argparse.ArgumentParser(prog="python -m tests.engines", description=__doc__)
+    made = Parser(prog="python -m tests.engines", description=__doc__)
     made.add_argument("--engine", action="append", choices=sorted(VERSIONS), help="only this engine")
     made.add_argument("--version", action="append", help="only this version")
     for engine in VERSIONS:

@@ -1,0 +1,86 @@
+"""What a command says of a mistake in its own command line: one line, exit status 1, like of any other mistake.
+
+What was found, what was expected, what to do. Flags are taken as they are called, never by their first letters.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+# argparse's words, and ours for them.
+_WORDS = (
+    (r"^argument ", ""),
+    (r"the following arguments are required: (.*)", r"\1: missing"),
+    (r"unrecognized arguments: (.*)", r"found \1 beyond what is expected"),
+    (r"expected one argument$", "found nothing behind it, expected a value"),
+    (r"expected at least one argument$", "found nothing behind it, expected values"),
+    (r"expected (\d+) arguments$", r"expected \1 values behind it"),
+    (r"^(\S+): not allowed with argument (\S+)$", r"\2 and \1: found both, expected one of them"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, but for what it says of mistakes; the beginning of a flag is no flag."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse; a flag that is none is told before anything else that it may make wrong."""
+        given = list(sys.argv[1:] if args is None else args)
+        for flag in _flags(given, until_command=self._subparsers is not None):
+            if flag not in self._option_string_actions:
+                self.error(f"{flag}: unknown{_near(flag, self._option_string_actions)}")
+        return super().parse_known_args(given, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and end the program."""
+        for theirs, ours in _WORDS:
+            message = re.sub(theirs, ours, message)
+        end = "" if message.endswith("?") else ";"
+        self.exit(1, f"error: {message}{end} {self.prog} --help tells more\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            allowed = [str(choice) for choice in action.choices]
+            near = _near(str(value), allowed) or ";"
+            why = f"unknown value {value!r}{near} expected one of {', '.join(allowed)}"
+            raise argparse.ArgumentError(action, why)
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number of at least so much."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text.strip()) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number, at least {least}")
+        return int(text)
+
+    return number
+
+
+def positive(text: str) -> float:
+    """The type of a flag that takes a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, such as 1.5")
+    return number
+
+
+def _flags(given: Iterable[str], *, until_command: bool) -> Iterable[str]:
+    """The words that argparse takes for flags, without their values: those before a command alone where one comes."""
+    for word in given:
+        is_flag = re.match(r"-[^\d.]", word) is not None and " " not in word
+        if word == "--" or (until_command and not is_flag):
+            return
+        if is_flag:
+            yield word.partition("=")[0]
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    longer = [other for other in known if other.startswith(word) and len(word) > 2]
+    near = longer or get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,5 @@
+"""What commands say of a mistake in their command lines, as those of the analysis do; for launch too."""
+
+from analysis.command_line import Parser
+
+__all__ = ["Parser"]
