@@ -52,7 +52,7 @@ def load(study: str = DEFAULT, flags: Mapping[str, Any] | None = None) -> Spec:
     for file in (find(DEFAULT), path):
         values |= {key: checked(key, raw, f"{file}: {key}") for key, raw in _read(file).items()}
     for key, raw in flags.items():
-        value = checked(key, _typed(key, raw), flag_of(key))
+        value = checked(key, _typed(key, raw), flag_of(key), as_typed=raw)
         # A flag names one engine's interpreter and leaves the file's others alone.
         values[key] = tuple((dict(values.get(key, ())) | dict(value)).items()) if kind_of(key) == Table else value
     spec = Spec(**values)
@@ -83,13 +83,17 @@ def flag_of(key: str) -> str:
     return "--" + (rules()[key].flag or key).replace("_", "-")
 
 
-def checked(key: str, raw: Any, where: str) -> Any:
-    """The value of a key as the Spec holds it. Raises StudyError, opening with `where`, if it cannot be one."""
+def checked(key: str, raw: Any, where: str, *, as_typed: Any = None) -> Any:
+    """The value of a key as the Spec holds it; `as_typed` is what a flag had for it.
+
+    Raises StudyError, opening with `where`, if it cannot be one.
+    """
     if key not in rules():
         raise StudyError(f"{where}: unknown key {key!r}: {hint(key, rules())}")
     kind, rule = kind_of(key), rules()[key]
     if not _is(kind, raw):
-        raise StudyError(f"{where}: found {raw!r}, expected {EXPECTED[kind]}{_limits(rule)}")
+        found = raw if as_typed is None else as_typed
+        raise StudyError(f"{where}: found {found!r}, expected {EXPECTED[kind]}{_limits(rule)}{_meant(key, raw)}")
     if kind == Table:
         for name in raw:
             _check_item(name, rule, where)
@@ -121,6 +125,12 @@ def _check_item(item: Any, rule: Rule, where: str) -> None:
         raise StudyError(f"{where}: unknown value {item!r}: {hint(item, rule.words())}")
     if rule.minimum is not None and item < rule.minimum:
         raise StudyError(f"{where}: found {item}, expected{_limits(rule)[1:]}")
+
+
+def _meant(key: str, raw: Any) -> str:
+    """Where a layout's name goes that was given as a number of ranks."""
+    named = [item for item in (raw if isinstance(raw, list) else [raw]) if str(item).startswith("tp")]
+    return f"; {named[0]} is the name of a layout: give it to {flag_of('layouts')}" if key == "tp" and named else ""
 
 
 def _limits(rule: Rule) -> str:
