@@ -211,7 +211,7 @@ def _written(out: Path) -> Iterator[Path]:
             yield part
             part.replace(out)
     except OSError as error:
-        raise TraceError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise TraceError(f"{out}: cannot be written ({error.strerror or error}); give another OUT") from error
 
 
 def _compress(plain: Path) -> None:
@@ -224,16 +224,28 @@ def _compress(plain: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Pack or unpack one file; an unusable one gives its reason on stderr and exit status 1."""
     parser = Parser(prog="python -m analysis.compact", description=__doc__)
-    parser.add_argument("action", choices=("pack", "unpack"))
-    parser.add_argument("input", type=Path)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("action", choices=("pack", "unpack"), metavar="ACTION", help="pack or unpack")
+    parser.add_argument("input", type=Path, metavar="IN", help="an export to pack, or a recording to unpack")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument("--force", action="store_true", help="write over OUT where there is one")
     arguments = parser.parse_args(argv)
     try:
+        if not arguments.force:
+            _refuse_older(arguments.output)
         (pack if arguments.action == "pack" else unpack)(arguments.input, arguments.output)
     except TraceError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _refuse_older(out: Path) -> None:
+    try:
+        there = out.exists()
+    except OSError:
+        return  # a path that cannot be looked at cannot be written either, which says why
+    if there:
+        raise TraceError(f"{out}: there already; give another OUT, or --force to write over it")
 
 
 if __name__ == "__main__":

@@ -221,11 +221,26 @@ def test_the_command_line_packs_unpacks_and_refuses(tmp_path: Path, capsys: pyte
     assert compact.main(["pack", str(plain), str(packed)]) == 0
     assert compact.main(["unpack", str(packed), str(again)]) == 0
     assert summarise(again, "x") == summarise(plain, "x")
-    assert compact.main(["pack", str(tmp_path / "absent"), str(packed)]) == 1
+    assert compact.main(["pack", str(tmp_path / "absent"), str(tmp_path / "b.xz")]) == 1
     assert compact.main(["pack", str(plain), str(tmp_path / "no" / "folder.xz")]) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("absent: no such file")
     assert "cannot be written" in second
+
+
+@pytest.mark.parametrize("action", ["pack", "unpack"])
+def test_a_file_that_is_there_is_written_over_only_where_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    plain, packed = _pack(traces.decode(), tmp_path)
+    older = tmp_path / "older"
+    older.write_bytes(b"older")
+    command = [action, str(plain if action == "pack" else packed), str(older)]
+    assert compact.main(command) == 1
+    assert capsys.readouterr().err == f"{older}: there already; give another OUT, or --force to write over it\n"
+    assert older.read_bytes() == b"older"
+    assert compact.main([*command, "--force"]) == 0
+    assert summarise(older, "x") == summarise(plain, "x")
 
 
 def test_a_real_recording_survives_the_way_back_and_forth(tmp_path: Path) -> None:
