@@ -61,8 +61,9 @@ class Section:
 
     A part that is more than text and figures brings HTML of its own, with the scripts and styles it needs: they go into
     the page as they are, the page's policy allows them by their hashes, and nothing in them may come from a study but
-    as JSON in the HTML, in a script of type application/json. inline_styles: whether a script puts style elements into
-    the page, which only a wider policy allows.
+    as JSON in the HTML, in a script of type application/json. loaded: scripts that those put into the page, which the
+    policy allows alike. inline_styles: whether a script puts style elements into the page, which only a wider policy
+    allows.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Section:
     notes: tuple[str, ...] = ()
     html: Markup = NOTHING
     scripts: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
     inline_styles: bool = False
 

@@ -48,8 +48,9 @@ def markdown(shown: Mapping[str, Any]) -> str:
 def policy(sections: Sequence[Section], styles: Sequence[str], scripts: Sequence[str]) -> str:
     """Nothing from outside; of styles and scripts those that the page was made with, known by their hashes."""
     style = "'unsafe-inline'" if any(one.inline_styles for one in sections) else " ".join(map(_hashed, styles))
+    allowed = [*scripts, *(script for one in sections for script in one.loaded)]
     return (
-        f"default-src 'none'; img-src data:; style-src {style}; script-src {' '.join(map(_hashed, scripts))}; "
+        f"default-src 'none'; img-src data:; style-src {style}; script-src {' '.join(map(_hashed, allowed))}; "
         "base-uri 'none'; form-action 'none'"
     )
 

@@ -33,8 +33,16 @@ def packed(halves: Mapping[str, Mapping[str, Any]]) -> str:
             _bytes(values, widths[kind][key]) for kind, told in columns.items() for key, values in told.items()
         )
     text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
-    whole = len(text).to_bytes(4, "little") + text + body
-    return b64encode(gzip.compress(whole, 9, mtime=0)).decode("ascii")
+    return _letters(len(text).to_bytes(4, "little") + text + body)
+
+
+def packed_text(text: str) -> str:
+    """A text alone: base64 of gzip of it."""
+    return _letters(text.encode())
+
+
+def _letters(content: bytes) -> str:
+    return b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
 
 
 def _told(spans: Mapping[str, list[int]]) -> dict[str, Ints]:

@@ -26,6 +26,7 @@ def build(gathered: Gathered, room_bytes: int | None = None) -> Section | None:
         ),
         html=block.html,
         scripts=block.scripts,
+        loaded=block.loaded,
         styles=block.styles,
         inline_styles=True,
     )

@@ -2,6 +2,8 @@
 
 import html
 import re
+from base64 import b64encode
+from hashlib import sha256
 
 import pytest
 from markupsafe import Markup
@@ -39,6 +41,15 @@ def test_what_a_section_brings_is_in_the_page_and_in_its_policy() -> None:
     assert "<p id=mine></p>" in text and "<script>run()</script>" in text and "<style>#mine {}</style>" in text
     assert page.policy([], [], ["run()"]).count("'sha256-") == 1
     assert re.search(r"script-src ('sha256-[^']+' ?){3};", html.unescape(text))
+
+
+def test_a_script_that_another_puts_there_is_allowed_and_not_in_the_page() -> None:
+    text = page.html(shown(section(scripts=("run()",), loaded=("loaded()",))))
+    assert "loaded()" not in text and f"'sha256-{_hash('loaded()')}'" in html.unescape(text)
+
+
+def _hash(text: str) -> str:
+    return b64encode(sha256(text.encode()).digest()).decode()
 
 
 @pytest.mark.parametrize(("needed", "allowed"), [(False, False), (True, True)])

@@ -1,8 +1,10 @@
 """A report shows the pairs of traces that prove what they say, in a page that runs its own scripts and no others."""
 
+import gzip
 import json
 import os
 import re
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,8 +112,17 @@ def test_no_label_ends_the_element_that_it_stands_in(pair: Pair) -> None:
     block = timeline.page([pair])
     assert block is not None
     assert _data(block)["pairs"][0]["label"]["en"] == pair.label
-    assert block.html.count("<script") == block.html.count("</script") == 3
+    assert block.html.count("<script") == block.html.count("</script") == 4
     assert not [script for script in block.scripts if "</script" in script]
+
+
+def test_the_library_is_packed_in_the_html_and_named_for_the_policy(pair: Pair) -> None:
+    block = timeline.page([pair])
+    assert block is not None
+    found = re.search(r'<script type="application/gzip" id="timeline-library">([^<]*)</script>', block.html)
+    assert found is not None
+    text = gzip.decompress(b64decode(found[1])).decode()
+    assert block.loaded == (text,) and "Bokeh" in text and text not in block.scripts
 
 
 def test_what_would_make_the_page_too_large_is_named_and_left_out(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
