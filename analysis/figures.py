@@ -217,11 +217,13 @@ def svg_uri(figure: Figure, name: str) -> str:
 
 
 def dots_uri(content: bytes) -> str:
-    """A PNG in few colours as a data: URI: less than half of what the same takes as SVG."""
+    """A PNG in few colours as a data: URI of WebP, without loss: a third of what the same takes as SVG."""
     buffer = io.BytesIO()
     picture = Image.open(io.BytesIO(content)).convert("RGB")
-    picture.quantize(palette=_palette(picture), dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    few = picture.quantize(palette=_palette(picture), dither=Image.Dither.NONE).convert("RGB")
+    # More effort takes off a hundredth, in ten times the time.
+    few.save(buffer, "webp", lossless=True, quality=50, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _palette(picture: Image.Image) -> Image.Image:

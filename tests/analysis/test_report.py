@@ -368,7 +368,7 @@ def test_figures_beyond_their_room_in_the_page_are_dots_and_stay_vectors_in_file
     page = report.build([shared[0]], tmp_path)
     sources = [attrs["src"] for tag, attrs in Page(page.read_text()).tags if tag == "img"]
     kinds = [source.partition(",")[0] for source in sources]
-    assert {"data:image/svg+xml", "data:image/png;base64"} == set(kinds)
+    assert {"data:image/svg+xml", "data:image/webp;base64"} == set(kinds)
     assert sum(map(len, sources)) <= 400_000
     assert len(list((tmp_path / "figures").glob("*.svg"))) == len(sources)
 
