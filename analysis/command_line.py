@@ -1,14 +1,18 @@
 """What a command says of a mistake in its own command line: one line, exit status 1, like of any other mistake.
 
-What was found, what was expected, what to do. Flags are taken as they are called, never by their first letters.
+What was found, what was expected, what to do. Flags are taken as they are called, never by their first letters; of the
+study folders that are given each may be given once.
 """
 
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
+
+from analysis.errors import TraceError
 
 # argparse's words, and ours for them.
 _WORDS = (
@@ -68,6 +72,39 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, such as 1.5")
     return number
+
+
+def studies(paths: Sequence[Path]) -> list[Path]:
+    """The study folders among what was given; a shell's * also gives the files that lie beside them, which are named.
+
+    Raises TraceError where there is no folder, or one twice, by whatever names.
+    """
+    folders = [path for path in paths if not _is(path.is_file)]
+    files = [path for path in paths if path not in folders]
+    if not folders:
+        raise TraceError(
+            f"{', '.join(map(str, files))}: a file; expected a folder that study.sweep wrote, or one under "
+            "data/recordings; for a single trace use python -m analysis"
+        )
+    for number, path in enumerate(folders):
+        if before := [other for other in folders[:number] if _same(other, path)]:
+            other = "" if str(before[0]) == str(path) else f", first as {before[0]}"
+            raise TraceError(f"{path}: given twice{other}; expected each study folder once; leave one out")
+    for path in files:
+        print(f"{path}: a file, no study folder; left out", file=sys.stderr)
+    return folders
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one == other or _is(lambda: one.samefile(other))
+
+
+def _is(looked: Callable[[], bool]) -> bool:
+    """What was asked of a path; of one that cannot be looked at no, as is told when it is opened."""
+    try:
+        return looked()
+    except OSError:
+        return False
 
 
 def _flags(given: Iterable[str], *, until_command: bool) -> Iterable[str]:

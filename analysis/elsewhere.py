@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from analysis import (
     weights,
 )
 from analysis import pairs as recorded_pairs
-from analysis.command_line import Parser, positive, whole
+from analysis.command_line import Parser, positive, studies, whole
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
 from analysis.pairs import Pair
@@ -84,26 +84,27 @@ def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:
     yield from (f"  assumed: {text}" for text in transfer.ASSUMPTIONS)
 
 
-def _pairs(folders: list[Path]) -> list[Pair]:
+def _pairs(folders: Sequence[Path]) -> list[Pair]:
     return [pair for folder in folders for pair in recorded_pairs.recorded(folder)[0]]
 
 
-def _claimed(found: list[Pair], folders: list[Path]) -> list[Pair]:
+def claimed(found: Sequence[Pair], folders: Sequence[Path]) -> list[Pair]:
     """Those of which predictions are claimed. Raises TraceError where there are none."""
-    claimed = [pair for pair in found if pair.claimed]
-    if not claimed:
+    rest_on = [pair for pair in found if pair.claimed]
+    if not rest_on:
         whys = sorted({f"; {claims.why_not(pair.key[0])}" for pair in found})
         raise TraceError(
             f"no pair of graphs off and on, traced and untraced, of {' or '.join(claims.CLAIMED)} in "
             f"{', '.join(map(str, folders))}{''.join(whys)}; give study folders that hold some"
         )
-    return claimed
+    return rest_on
 
 
 def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
-    found = _pairs(arguments.folders)
-    rows = breakeven.rows(_claimed(found, arguments.folders), predict.recorded())
-    batches = [row for folder in arguments.folders for row in breakeven.batches(open_study(folder).windows)]
+    folders = studies(arguments.folders)
+    found = _pairs(folders)
+    rows = breakeven.rows(claimed(found, folders), predict.recorded())
+    batches = [row for folder in folders for row in breakeven.batches(open_study(folder).windows)]
     if arguments.figure:
         # What draws takes longer to import than a trace to read.
         from analysis import launch_map  # noqa: PLC0415
@@ -113,15 +114,16 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _published(arguments: argparse.Namespace) -> dict[str, Any]:
-    found = _pairs(arguments.folders)
+    folders = studies(arguments.folders)
+    found = _pairs(folders)
     # What names engines as reports do draws, too, and takes long to import.
     from analysis import reproduced  # noqa: PLC0415
 
-    studies = [(folder.name, open_study(folder)) for folder in arguments.folders]
+    opened = [(folder.name, open_study(folder)) for folder in folders]
     return {
         "figures": published.figures(found, predict.recorded()),
-        "rules": published.rules(found, studies),
-        "reproduced": reproduced.rows(studies),
+        "rules": published.rules(found, opened),
+        "reproduced": reproduced.rows(opened),
     }
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis import figures, page, program, sections
 from analysis.blocks import Section, plain_lines
-from analysis.command_line import Parser
+from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
 from analysis.page import Picture
@@ -108,20 +108,6 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
     return data.assign(**told)
 
 
-def _folders(given: Sequence[Path]) -> list[Path]:
-    """The folders among what was given; a shell's * also gives the files that lie beside them, which are named."""
-    folders = [path for path in given if not path.is_file()]
-    files = [path for path in given if path.is_file()]
-    if not folders:
-        raise TraceError(
-            f"{', '.join(map(str, files))}: a file; expected a folder that study.sweep wrote, or one under "
-            "data/recordings; for a single trace use python -m analysis"
-        )
-    for path in files:
-        print(f"{path}: a file, no study folder; left out", file=sys.stderr)
-    return folders
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line. Returns 0, or 1 after a message where a folder cannot be used."""
     parser = Parser(prog="python -m analysis.report", description="Report on study folders.")
@@ -129,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
     arguments = parser.parse_args(argv)
     try:
-        folders = _folders(arguments.folders)
+        folders = studies(arguments.folders)
         print(build(folders, arguments.out or folders[0] / "report"))
     except TraceError as error:
         print(error, file=sys.stderr)

@@ -16,9 +16,10 @@ import pandas as pd
 
 from analysis import calibrations, claims, elsewhere, explain, given, pairs, predict
 from analysis.calibrations import Calibration
-from analysis.command_line import Parser
+from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
 from analysis.iterations import Trace
+from analysis.words import counted
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
@@ -61,7 +62,8 @@ def _trace_parser(parser: argparse.ArgumentParser, look: Look, show: Show) -> No
 
 
 def _fit_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", nargs="+", type=Path, metavar="STUDY", help="folders that study.sweep wrote")
+    told = "folders that study.sweep wrote, or recordings: several, for one seldom holds the pairs that it takes"
+    parser.add_argument("folders", nargs="+", type=Path, metavar="STUDY", help=told)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the constants, as analysis/fitted.json")
     parser.add_argument("--json", action="store_true", help="print the constants and every pair left out as JSON")
     parser.set_defaults(run=_fit)
@@ -131,9 +133,7 @@ def _fit(arguments: argparse.Namespace) -> int:
     found = _reported(partial(_fitted, arguments.folders))
     if found is None:
         return 1
-    model, on, off, refused = found
-    for reason in refused:
-        print(f"left out: {reason}", file=sys.stderr)
+    model, on, off = found
     if arguments.write and not _written(arguments.write, json.dumps(model.to_json(), indent=1) + "\n"):
         return 1
     if arguments.json:
@@ -154,13 +154,24 @@ def _written(path: Path, text: str) -> bool:
     return True
 
 
-def _fitted(folders: Sequence[Path]) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame, list[str]]:
+def _fitted(folders: Sequence[Path]) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame]:
+    """The constants and the tables of pairs left out in turn, which take more pairs than most single studies hold."""
     found: list[pairs.Pair] = []
-    refused: list[str] = []
-    for folder in folders:
-        mine, reasons = pairs.recorded(folder)
-        found, refused = [*found, *mine], [*refused, *reasons]
-    return pairs.fit(found), pairs.left_out(found), pairs.left_out_off(found), refused
+    for folder in studies(folders):
+        mine, refused = pairs.recorded(folder)
+        found += mine
+        for reason in refused:
+            print(f"left out: {reason}", file=sys.stderr)
+    claimed = elsewhere.claimed(found, folders)
+    try:
+        return pairs.fit(found), pairs.left_out(found), pairs.left_out_off(found)
+    except TraceError as error:
+        told = f"{counted(len(claimed), 'pair')} of graphs off and on, traced and untraced, in {_listed(folders)}"
+        raise TraceError(f"{told}: {error}, or give several studies at once, such as data/recordings/*") from error
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))
 
 
 def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Iterator[str]:

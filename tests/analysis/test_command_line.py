@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.command_line import Parser, positive, whole
+from analysis.command_line import Parser, positive, studies, whole
+from analysis.errors import TraceError
 
 
 def _parser() -> Parser:
@@ -72,6 +73,19 @@ def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         _parser().parse_args(["-h"])
     assert "--tracing" in capsys.readouterr().out
+
+
+def test_a_study_given_twice_by_whatever_name_is_refused(tmp_path: Path) -> None:
+    study, other, link = tmp_path / "a", tmp_path / "b", tmp_path / "link"
+    study.mkdir()
+    other.mkdir()
+    link.symlink_to(study)
+    assert studies([study, other, tmp_path / "absent"]) == [study, other, tmp_path / "absent"]
+    with pytest.raises(TraceError, match=f"^{study}: given twice; expected each study folder once; leave one out$"):
+        studies([study, other, study])
+    for same in (link, other / ".." / "a"):
+        with pytest.raises(TraceError, match=f"^{same}: given twice, first as {study}; expected"):
+            studies([study, same])
 
 
 def test_no_command_takes_flags_by_their_first_letters(root: Path, tracked: tuple[Path, ...]) -> None:

@@ -50,6 +50,12 @@ def test_another_host_and_another_memory_are_foretold(capsys: pytest.CaptureFixt
     assert "--host: found '0', expected a number above 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["breakeven", "published", "fit"])
+def test_a_study_given_twice_is_refused(command: str, study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, study, f"{study}/."]) == 1
+    assert "given twice" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

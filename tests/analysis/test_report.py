@@ -387,6 +387,11 @@ def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_p
     assert error.startswith(f"{file}: a file; expected a folder that study.sweep wrote") and error.count("\n") == 1
 
 
+def test_a_study_is_not_compared_with_itself(shared, capsys):
+    assert report.main([str(shared[0]), str(shared[0] / "cases" / "..")]) == 1
+    assert "given twice" in capsys.readouterr().err
+
+
 def test_missing_values_and_text_in_one_column_become_text_or_missing():
     given = pd.DataFrame({"mixed": [1, "one", None], "number": [1.5, float("nan"), 2.0]})
     told = report.plain(given)

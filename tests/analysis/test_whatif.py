@@ -94,7 +94,20 @@ def test_a_fit_of_too_little_says_what_is_missing(tmp_path: Path, capsys: pytest
     studies.write_study(tmp_path)
     assert main(["fit", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        "no pairs of graphs off and on, traced and untraced; give study folders that hold some\n"
+        f"no pair of graphs off and on, traced and untraced, of vllm or sglang in {tmp_path}; "
+        "give study folders that hold some\n"
+    )
+
+
+def test_a_fit_of_one_study_that_is_too_few_asks_for_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(number) for number in range(4)], ["x: unfit"]))
+    assert main(["fit", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"left out: x: unfit\n4 pairs of graphs off and on, traced and untraced, in {tmp_path}: 4 errors; expected at "
+        "least 9 for an interval that holds 90%; record more pairs, or give several studies at once, such as "
+        "data/recordings/*\n"
     )
 
 
