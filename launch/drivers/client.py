@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 
 CONNECT_S = 10.0
+# Servers close a connection that rests for 5 s (uvicorn); a request sent into the closing would count as dropped.
+REST_S = 2.0
 PREFIX = b"data:"
 END = b"[DONE]"
 ERROR_CHARACTERS = 300
@@ -41,7 +43,7 @@ class Exchange:
 async def session(stall_s: float) -> AsyncIterator[aiohttp.ClientSession]:
     """A session of unlimited connections that gives a response up after `stall_s` seconds of silence."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=stall_s)
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=REST_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as opened:
         yield opened
 

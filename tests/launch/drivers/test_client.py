@@ -375,3 +375,29 @@ def test_a_server_that_is_not_there_is_a_dropped_request() -> None:
 def test_nobody_listens_to_a_proxy(monkeypatch: pytest.MonkeyPatch, standin: ModuleType) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert answer_to(standin, None)["status"] == "ok"
+
+
+def connections_of_two_requests(rest_s: float) -> int:
+    peers: set[object] = set()
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.Response(text="data: [DONE]\n\n")
+
+    async def main() -> None:
+        async with serving(handler) as url, client.session(STALL_S) as http:
+            await asked_within(http, url, (1,), 2)
+            await asyncio.sleep(rest_s)
+            await asked_within(http, url, (1,), 2)
+
+    asyncio.run(main())
+    return len(peers)
+
+
+def test_a_connection_is_used_again_but_none_that_has_rested_and_that_the_server_may_be_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert connections_of_two_requests(0) == 1
+    monkeypatch.setattr(client, "REST_S", 0.05)
+    assert connections_of_two_requests(0.1) == 2
