@@ -45,14 +45,22 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Graphic:
-    """A figure of matplotlib, what it shows in words for those who cannot see it, and the same as a table."""
+    """A figure of matplotlib, what it shows in words for those who cannot see it, and the same as a table.
+
+    draw: gives the figure, each time a new one; another process can call it too.
+    """
 
     name: str
-    figure: Any
+    draw: Callable[[], Any]
     alt: str
     table: Table
     mark: str = ""
     kind: str = "figure"
+
+    @property
+    def figure(self) -> Any:
+        """The figure, drawn now."""
+        return self.draw()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,20 +5,15 @@ Every trace is read once, in a process of its own where there are several.
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import causes, iterations, kernels, predict, summary, validity
+from analysis import causes, iterations, kernels, predict, summary, validity, workers
 from analysis.errors import TraceError
 from analysis.extract import read
 from analysis.iterations import Trace
@@ -26,8 +21,6 @@ from analysis.recordings import VARIANT, Record, Study
 from analysis.stats import quantile_curve
 from analysis.typical import Typical
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 TRACE_KEYS = ("study", "made_by", "case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch")
 CURVE_COLUMNS = ("rank", "share_ratio", "gap_us")
 CAUSE_COLUMNS = ("rank", "cause", "gap_us", "gaps_count", "idle_us")
@@ -76,28 +69,7 @@ def jobs(study: Study, name: str) -> list[Job]:
 
 def examine_all(work: Sequence[Job]) -> list[Evidence]:
     """Examine every trace, in the order given; in parallel where there are several traces and processors."""
-    return in_processes(examine, work, [job.path.stat().st_size for job in work])
-
-
-def in_processes(function: Callable[[Item], Result], items: Sequence[Item], sizes: Sequence[int]) -> list[Result]:
-    """The result of each item, in the order given; in processes where there are several of both. sizes: of the work."""
-    processes_count = min(len(items), os.cpu_count() or 1)
-    if processes_count < 2:
-        return [function(item) for item in items]
-    # The largest first: the last one to finish then keeps nobody waiting for long.
-    order = sorted(range(len(items)), key=lambda index: -sizes[index])
-    # Not forked: the caller may run threads (a progress display), whose locks a fork would copy.
-    try:
-        with ProcessPoolExecutor(processes_count, get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
-            found = dict(zip(order, pool.map(function, [items[index] for index in order]), strict=True))
-    except BrokenProcessPool:
-        # A worker was killed, most likely for its memory: one at a time needs less of it.
-        return [function(item) for item in items]
-    return [found[index] for index in range(len(items))]
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return workers.in_processes(examine, work, [job.path.stat().st_size for job in work])
 
 
 def examine(job: Job) -> Evidence:

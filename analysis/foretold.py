@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import breakeven, calibrations, evidence, pairs, predict
+from analysis import breakeven, calibrations, pairs, predict, workers
 from analysis.calibrations import TORCH
 from analysis.errors import TraceError
 from analysis.figures import SWEEP
@@ -119,7 +119,7 @@ def breakevens(found: list[Pair]) -> list[dict[str, Any]]:
     """
     first = [pair for pair in found if pair.claimed and pair.key[KEYS.index("batch")] == 1]
     launches = [pair.off.launches * len(pair.off.strands) for pair in first]
-    return [row for rows in evidence.in_processes(_breakevens, first, launches) for row in rows]
+    return [row for rows in workers.in_processes(_breakevens, first, launches) for row in rows]
 
 
 def _breakevens(pair: Pair) -> list[dict[str, Any]]:

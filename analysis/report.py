@@ -8,30 +8,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from analysis import figures, page, program, sections
+from analysis import page, pictures, program, sections, workers
 from analysis.blocks import Section, plain_lines
 from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
 from analysis.page import Picture
 from analysis.sections import cases, verdict
+from analysis.workers import Given
 
 PAGE_MOST_BYTES = 4_900_000
 """What a page may take: it is sent by mail and opened on phones. The timeline shows what there is room left for."""
-FIGURES_MOST_BYTES = 1_400_000
-"""What figures may take of it as vectors."""
 __all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
 
 
 def build(folders: Sequence[Path], out: Path) -> Path:
     """Write the report of these study folders into `out`. Returns the path of report.html. Raises TraceError."""
-    return write(gather(folders), out)
+    with workers.shared():
+        return write(gather(folders), out)
 
 
 def headline_text(gathered: Gathered) -> str:
@@ -47,39 +45,25 @@ def write(gathered: Gathered, out: Path) -> Path:
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
-    drawn = sections.every(gathered, sections.DRAWN)
-    pictures = {one.name: _picture(one.figure, one.name, out) for section in drawn for one in section.graphics}
+    with workers.shared():
+        return _written(gathered, out)
+
+
+def _written(gathered: Gathered, out: Path) -> Path:
+    drawn: list[Section] = []
+    given: dict[str, Given[Picture]] = {}
+    for section in sections.each(gathered, sections.DRAWN):
+        drawn.append(section)
+        given |= {one.name: pictures.ordered(one, out) for one in section.graphics}
     _write_tables(gathered, drawn, out / "tables")
-    shown = {
-        "sources": gathered.sources, "sections": drawn, "pictures": _fitted(pictures, out),
-        "cases": cases.every(gathered), "alike": cases.alike(gathered),
-    }  # fmt: skip
+    told = {"sources": gathered.sources, "cases": cases.every(gathered), "alike": cases.alike(gathered)}
+    found = pictures.fitted({name: one.result() for name, one in given.items()}, out)
+    shown = {**told, "sections": drawn, "pictures": found}
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
     room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode())
     shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes)
     (out / "report.html").write_text(page.html(shown), encoding="utf-8")
     return out / "report.html"
-
-
-def _picture(figure: Any, name: str, out: Path) -> Picture:
-    """Write a figure as PNG and SVG; the page holds the SVG."""
-    files = {form: f"figures/{name}.{form}" for form in ("png", "svg")}
-    vector = figures.svg(figure, name)
-    (out / files["png"]).write_bytes(figures.png(figure))
-    (out / files["svg"]).write_bytes(vector)
-    width_in, height_in = figure.get_size_inches()
-    return Picture(png=files["png"], uri=figures.uri(vector), width=round(96 * width_in), height=round(96 * height_in))
-
-
-def _fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
-    """The pictures within FIGURES_MOST_BYTES: beyond that the largest of the page are dots, their vectors in files."""
-    found, size = dict(pictures), sum(len(one.uri) for one in pictures.values())
-    for name, one in sorted(pictures.items(), key=lambda item: -len(item[1].uri)):
-        if size <= FIGURES_MOST_BYTES:
-            break
-        found[name] = replace(one, uri=figures.dots_uri((out / one.png).read_bytes()))
-        size += len(found[name].uri) - len(one.uri)
-    return found
 
 
 def _write_tables(gathered: Gathered, found: Sequence[Section], folder: Path) -> None:

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from analysis import shown, tables, timeline_data, timeline_figure
+from analysis import shown, tables, timeline_data, timeline_figure, workers
 from analysis.evidence import TRACE_KEYS, Evidence, Job
 from analysis.figures import SWEEP, layout_title
 from analysis.language import both, join, say
 from analysis.timeline_pack import packed_text
+from analysis.workers import Given
 
 # Of the scripts, the styles, the words and the empty document.
 _OWN_BYTES = 80_000
@@ -151,21 +148,18 @@ def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
 
 def _each(pairs: Sequence[Pair]) -> Iterator[str | None]:
     """Every pair's data in order, a few at a time in parallel where there are several; None of one it cannot read."""
-    processes_count = min(len(pairs), os.cpu_count() or 1)
-    given = 0
-    if processes_count > 1:
-        try:
-            # Interrupts are left to this process, as in evidence.py.
-            ignore = (signal.SIGINT, signal.SIG_IGN)
-            with ProcessPoolExecutor(processes_count, get_context("spawn"), signal.signal, ignore) as pool:
-                for first in range(0, len(pairs), processes_count):
-                    some = pairs[first : first + processes_count]
-                    for data in pool.map(timeline_data.pair, [pair.off for pair in some], [pair.on for pair in some]):
-                        given += 1
-                        yield data
-        except BrokenProcessPool:
-            pass  # A worker was killed, most likely for its memory: one pair at a time needs less of it.
-    yield from (timeline_data.pair(pair.off, pair.on) for pair in pairs[given:])
+    with workers.shared():
+        ahead: deque[Given[str | None]] = deque()
+        for pair in pairs:
+            ahead.append(workers.give(_data, pair))
+            if len(ahead) > (os.cpu_count() or 1):
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _data(pair: Pair) -> str | None:
+    return timeline_data.pair(pair.off, pair.on)
 
 
 def _script() -> str:

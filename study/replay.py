@@ -37,9 +37,12 @@ def check_report() -> None:
 
 def write_report(folders: Sequence[Path], out: Path, console: Console) -> None:
     """Build the report of some study folders and say where it lies, with its first table."""
-    from analysis import report  # noqa: PLC0415
+    from analysis import workers  # noqa: PLC0415
 
-    gathered = report.gather(folders)
-    page = report.write(gathered, out)
+    with workers.shared("analysis.evidence"):
+        from analysis import report  # noqa: PLC0415
+
+        gathered = report.gather(folders)
+        page = report.write(gathered, out)
     console.print(report.headline_text(gathered), soft_wrap=True, markup=False, highlight=False)
     console.print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)

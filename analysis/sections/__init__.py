@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from analysis.blocks import Section
 from analysis.gathered import Gathered
@@ -54,7 +54,12 @@ DRAWN = tuple(build for build in ORDER if build is not timeline.build)
 
 def every(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]] = ORDER) -> list[Section]:
     """The sections that there are data for, of all or of these."""
-    return [section for build in builds if (section := build(gathered)) is not None]
+    return list(each(gathered, builds))
+
+
+def each(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]]) -> Iterator[Section]:
+    """The same one by one, as they are made."""
+    return (section for build in builds if (section := build(gathered)) is not None)
 
 
 def with_timeline(drawn: Sequence[Section], gathered: Gathered, room_bytes: int) -> list[Section]:

@@ -6,6 +6,7 @@ Break-evens are PREDICTED, what hosts took is measured.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -77,7 +78,7 @@ def _figure(gathered: Gathered, model: str, every: list[dict[str, Any]]) -> Grap
     table = foretold.breakeven_table(rows)
     return Graphic(
         name=columns.file_name(f"breakeven_{model}"),
-        figure=launch_map.draw(rows, mark=gathered.mark_of(table), title=f"{model}: break-even, PREDICTED"),
+        draw=partial(launch_map.draw, rows, mark=gathered.mark_of(table), title=f"{model}: break-even, PREDICTED"),
         alt=say(
             "{model}: how long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long "
             "recorded hosts take for one, measured (lines). Where the line is above the bar, graphs pay.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -94,7 +95,7 @@ def _figure(gathered: Gathered, costs: pd.DataFrame) -> Graphic:
     title = "Room for the KV cache, and time until an engine can be asked"
     return Graphic(
         name="room",
-        figure=room.draw(costs, mark=gathered.mark_of(costs), title=title),
+        draw=partial(room.draw, costs, mark=gathered.mark_of(costs), title=title),
         alt=say("Tokens that the KV cache holds, and seconds until an engine can be asked, graphs off and on."),
         table=_table(gathered, costs, "room"),
         mark=gathered.short_mark_of(costs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -59,7 +60,7 @@ def _figure(gathered: Gathered, what: str, file: str, ranks: pd.DataFrame) -> Gr
     title = f"{what}: what the host does in an iteration (traced)"
     return Graphic(
         name=f"hosts_{file}",
-        figure=plot.draw(ranks, mark=gathered.mark_of(ranks), title=title),
+        draw=partial(plot.draw, ranks, mark=gathered.mark_of(ranks), title=title),
         alt=say(
             "{what}: what the thread that launches does in a traced iteration, graphs off (left bars) and on (right "
             "bars), of the rank whose host works the longest.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from analysis import headline, shown
@@ -61,7 +63,7 @@ def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Gr
     title = f"{what}: iteration time by tensor-parallel size"
     return Graphic(
         name=f"iteration_time_{file}",
-        figure=iteration_time.draw(starts, mark=gathered.mark_of(starts), title=title),
+        draw=partial(iteration_time.draw, starts, mark=gathered.mark_of(starts), title=title),
         alt=say(
             "{what}: iteration time by tensor-parallel size. Points are engine starts, lines medians, whiskers the "
             "range over starts, labels off / on.",
@@ -76,7 +78,7 @@ def _by_batch(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) ->
     title = f"{what}: iteration time by batch"
     return Graphic(
         name=f"batches_{file}",
-        figure=batches.draw(starts, mark=gathered.mark_of(starts), title=title),
+        draw=partial(batches.draw, starts, mark=gathered.mark_of(starts), title=title),
         alt=say(
             "{what}: iteration time by batch, graphs off and on. Points are engine starts, lines medians over starts; "
             "beyond a dotted line no size has a graph.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -90,7 +91,7 @@ def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Gr
     title = f"{what}: work of the GPUs by group of kernels (traced)"
     return Graphic(
         name=f"kernels_{file}",
-        figure=kernel_groups.draw(found, mark=gathered.mark_of(found), title=title),
+        draw=partial(kernel_groups.draw, found, mark=gathered.mark_of(found), title=title),
         alt=say(
             "{what}: useful time of each group of kernels in a traced iteration, graphs off and on, without waiting in "
             "collectives.",

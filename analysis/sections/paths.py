@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -81,7 +82,7 @@ def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Gr
     title = f"{what}: where a decode iteration goes (traced)"
     return Graphic(
         name=f"critical_path_{file}",
-        figure=critical_path.draw(found, mark=gathered.mark_of(found), title=title),
+        draw=partial(critical_path.draw, found, mark=gathered.mark_of(found), title=title),
         alt=say(
             "{what}: where a traced decode iteration goes. Critical path over all GPUs, graphs off (left bars) and on "
             "(right bars).",

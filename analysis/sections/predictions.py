@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -89,7 +90,8 @@ def _figure(gathered: Gathered, found: pd.DataFrame) -> Graphic:
     mark = say("PREDICTED beside: {mark}", mark=gathered.short_mark_of(found))
     return Graphic(
         name="predictions",
-        figure=plot.draw(
+        draw=partial(
+            plot.draw,
             found[found["direction"].isin(_DRAWN)],
             mark=gathered.mark_of(found),
             title="PREDICTED iteration time beside the measured one",

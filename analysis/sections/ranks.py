@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -70,7 +71,7 @@ def _figure(gathered: Gathered, what: str, file: str, ranks: pd.DataFrame) -> Gr
     title = f"{what}: what every GPU does in an iteration (traced)"
     return Graphic(
         name=f"ranks_{file}",
-        figure=plot.draw(ranks, mark=gathered.mark_of(ranks), title=title),
+        draw=partial(plot.draw, ranks, mark=gathered.mark_of(ranks), title=title),
         alt=say(
             "{what}: what every GPU does in a traced iteration, graphs off above graphs on: useful work, busy waiting "
             "for another GPU, idle.",

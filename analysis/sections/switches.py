@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -62,7 +63,7 @@ def _figure(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> G
     title = f"{what}: CUDA graphs and torch.compile, each off and on"
     return Graphic(
         name=f"switches_{file}",
-        figure=switches.draw(starts, mark=gathered.mark_of(starts), title=title),
+        draw=partial(switches.draw, starts, mark=gathered.mark_of(starts), title=title),
         alt=say(
             "{what}: iteration time by batch with CUDA graphs and torch.compile each off and on. Filled marks are "
             "compiled, open ones are not.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from analysis import headline, served, shown
@@ -151,7 +153,9 @@ def _counts(row: Row, column: str) -> str:
 
 
 def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
-    figure = gain.draw(drawn, mark=gathered.mark_of(drawn), title="How many times faster decoding is with CUDA graphs")
+    draw = partial(
+        gain.draw, drawn, mark=gathered.mark_of(drawn), title="How many times faster decoding is with CUDA graphs"
+    )
     table = tabulate(
         drawn,
         [
@@ -170,7 +174,7 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
     )
     return Graphic(
         name="gain",
-        figure=figure,
+        draw=draw,
         alt=say(
             "How many times faster decoding is with CUDA graphs, by engine, TP and batch, with intervals; at 1 there "
             "is no difference. Open marks: not made by study.sweep."

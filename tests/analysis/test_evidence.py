@@ -1,7 +1,6 @@
 import json
 import os
 import sqlite3
-from concurrent.futures.process import BrokenProcessPool
 
 import pandas as pd
 import pytest
@@ -184,13 +183,3 @@ def test_traces_are_examined_in_the_order_given_however_many_processors(folder, 
     assert smallest_first[0].path.stat().st_size < smallest_first[1].path.stat().st_size
     again = evidence.examine_all(smallest_first)
     assert [one.summary for one in again] == [one.summary for one in found[::-1]]
-
-
-def test_where_a_worker_is_killed_the_traces_are_examined_one_by_one(folder, found, monkeypatch):
-    def killed(*_, **__):
-        raise BrokenProcessPool("killed")
-
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(evidence, "ProcessPoolExecutor", killed)
-    again = evidence.examine_all(evidence.jobs(open_study(folder), "here"))
-    assert [one.summary for one in again] == [one.summary for one in found]

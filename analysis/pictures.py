@@ -1,0 +1,59 @@
+"""The figures of a report as files, and as its page holds them: vectors while there is room. Others draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis import figures, workers
+from analysis.blocks import Graphic
+from analysis.page import Picture
+from analysis.workers import Given
+
+FIGURES_MOST_BYTES = 1_400_000
+"""What figures may take of a page as vectors."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Order:
+    """A figure to draw: how, and where its files go."""
+
+    name: str
+    draw: Callable[[], Any]
+    out: Path
+
+
+def ordered(graphic: Graphic, out: Path) -> Given[Picture]:
+    """Have the figure drawn, and written as PNG and SVG; the page holds the SVG."""
+    return workers.give(_picture, _Order(name=graphic.name, draw=graphic.draw, out=out))
+
+
+def fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
+    """The pictures within FIGURES_MOST_BYTES: beyond that the largest of the page are dots, their vectors in files."""
+    found, size = dict(pictures), sum(len(one.uri) for one in pictures.values())
+    if size <= FIGURES_MOST_BYTES:
+        return found
+    largest = sorted(pictures, key=lambda name: -len(pictures[name].uri))
+    files = [out / pictures[name].png for name in largest]
+    for name, uri in zip(largest, workers.in_processes(_dots, files, range(len(files), 0, -1)), strict=True):
+        if size <= FIGURES_MOST_BYTES:
+            break
+        size += len(uri) - len(found[name].uri)
+        found[name] = replace(found[name], uri=uri)
+    return found
+
+
+def _picture(order: _Order) -> Picture:
+    files = {form: f"figures/{order.name}.{form}" for form in ("png", "svg")}
+    figure = order.draw()
+    vector = figures.svg(figure, order.name)
+    (order.out / files["png"]).write_bytes(figures.png(figure))
+    (order.out / files["svg"]).write_bytes(vector)
+    width_in, height_in = figure.get_size_inches()
+    return Picture(png=files["png"], uri=figures.uri(vector), width=round(96 * width_in), height=round(96 * height_in))
+
+
+def _dots(file: Path) -> str:
+    return figures.dots_uri(file.read_bytes())
