@@ -1,5 +1,6 @@
 """Case folders to tables, causes and a report; needs no GPU, no engine and no nsys."""
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.frames import Frames
     from analysis.notebook import Study as Study
+
+if sys.argv[:1] == ["-m"]:  # so it is while Python looks for the module of a command
+    import_module("analysis.program").begin(__name__)
 
 
 def read(path: Path | str, name: str | None = None) -> "Frames":

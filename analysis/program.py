@@ -1,12 +1,34 @@
 """How every command of the analysis runs as a program: what ends it from outside is no traceback."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 from analysis import memory
 
+INTERRUPTED = 130
 _TURN_S = 0.05
+
+
+def begin(package: str) -> None:
+    """Let an interruption end a command of the package with a line also while it is imported, which takes a second.
+
+    To be called by the package itself; where it is imported for anything else than its command, nothing changes.
+    """
+    given = sys.orig_argv
+    named = given[given.index("-m") + 1] if "-m" in given[:-1] else ""
+    # A shell's background job starts with SIGINT ignored.
+    if named.partition(".")[0] == package and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    # An exception in the middle of an import may be taken for that of a module that is not there.
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -15,9 +37,12 @@ def run(main: Callable[[], int]) -> NoReturn:
     # Two threads read a trace in long steps: each time that they take turns within one costs more than waiting does.
     sys.setswitchinterval(_TURN_S)
     try:
+        if signal.getsignal(signal.SIGINT) == _end:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has seen enough (head, less); what is still buffered has nowhere to go.
         sys.stdout = None

@@ -27,7 +27,7 @@ NSIGHT = ("nsight-systems/*/bin/nsys", "nsight-compute/*/host/target-linux-*/nsy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, or 1 with the reason on stderr."""
+    """Run the command line; returns 0, 1 with the reason on stderr, or 130 if interrupted."""
     args = parser().parse_args(argv)
     try:
         if args.target == "nsys":
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StudyError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command begins again", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from analysis import program
 from launch import host, process
 from study.command_line import Parser
 from study.errors import StudyError
@@ -85,4 +86,4 @@ def _described(calibration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from analysis import calibrations, compact
+from analysis import calibrations, compact, program
 from analysis.errors import TraceError
 from analysis.recordings import open_study
 from study.command_line import Parser
@@ -125,4 +125,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

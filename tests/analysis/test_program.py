@@ -1,21 +1,50 @@
 """How commands end: with their status, and without a traceback where the user or a reader has had enough."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 CALL = "from analysis import program\ndef main():\n    {}\nprogram.run(main)"
+INTERRUPTING = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)"
 
 
 @pytest.mark.parametrize(
     ("does", "status", "said"),
     [
         ("return 3", 3, ""),
-        ("raise KeyboardInterrupt", 1, "interrupted\n"),
+        ("raise KeyboardInterrupt", 130, "interrupted\n"),
         ("raise BrokenPipeError", 1, ""),
     ],
 )
 def test_a_command_ends_with_its_status_and_without_a_traceback(does: str, status: int, said: str) -> None:
     done = subprocess.run([sys.executable, "-c", CALL.format(does)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
+@pytest.mark.parametrize(
+    ("command", "imports"),
+    [("analysis", "pandas"), ("analysis.report", "pandas"), ("study.publish", "pandas"), ("study.sweep", "rich")],
+)
+def test_a_command_interrupted_while_it_is_imported_ends_with_a_line(
+    tmp_path: Path, root: Path, command: str, imports: str
+) -> None:
+    (tmp_path / f"{imports}.py").write_text(INTERRUPTING)
+    path = os.pathsep.join([str(tmp_path), str(root)])
+    done = subprocess.run(
+        [sys.executable, "-m", command, "x"],
+        env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_program_that_imports_the_package_keeps_its_own_way_with_interruptions(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("import analysis, study")
+    (tmp_path / "mine" / "__main__.py").write_text(
+        "import signal\nassert signal.getsignal(signal.SIGINT) == signal.default_int_handler"
+    )
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    assert subprocess.run([sys.executable, "-m", "mine"], env=env, cwd=tmp_path, check=False).returncode == 0

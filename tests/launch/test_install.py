@@ -104,6 +104,17 @@ def test_an_unknown_target_is_refused_with_the_known_ones(capsys: pytest.Capture
     assert "unknown value 'triton'; expected one of nsys, vllm, sglang, hf" in capsys.readouterr().err
 
 
+def test_an_interrupted_installation_ends_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, dry_run: bool) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(install, "_install_nsys", interrupted)
+    assert install.main(["nsys"]) == 130
+    assert capsys.readouterr().err == "interrupted: the same command begins again\n"
+
+
 def test_nsys_is_looked_for_in_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named, on_path = _executable(tmp_path / "named" / "nsys"), _executable(tmp_path / "path" / "nsys")
     installed = _executable(tmp_path / "env" / "nsys" / "bin" / "nsys")
