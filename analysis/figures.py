@@ -1,6 +1,6 @@
 """How every figure looks and how it becomes a file: palette, mark, PNG and SVG bytes, the same for the same data.
 
-Words in figures are English: their letters are paths, so that a figure looks the same wherever it is opened.
+Letters are paths, so that a figure looks the same wherever it is opened; their language is lettering's.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from analysis.language import say
+from analysis import lettering
+from analysis.language import Text, drawn, join, say
 
 ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "hf": "HF transformers"}
 # Okabe and Ito's vermilion and blue; shape and dash repeat what the colour says, for readers in grey.
@@ -46,7 +46,7 @@ HATCH = "#555555"
 # Of an SVG what is not drawn: prolog, metadata, comments; space between elements; paths, and their long numbers.
 _NOT_DRAWN = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", re.DOTALL)
 _BETWEEN = re.compile(r">\s+<")
-_LETTER_NAME = "DejaVuSans-"
+_LETTER_NAME = re.compile("DejaVuSans-|NotoSansCJKsc-Regular(?=-)")
 _GROUP, _SHIFT = re.compile(r'<g id="[^"]*"'), re.compile(r"translate\(([^)]*)\)")
 _PATH = re.compile(r' d="([^"]*)"')
 _LONG = re.compile(r"-?\d+\.\d+")
@@ -84,7 +84,7 @@ def bottom_margin(figure: Figure, mark: str) -> float:
 def _mark_lines(figure: Figure, mark: str) -> list[str]:
     """The lines of the mark, broken where they would leave the figure."""
     characters_count = int(figure.get_figwidth() * _MARK_CHARACTERS_PER_INCH)
-    return [part for line in mark.splitlines() for part in textwrap.wrap(line, characters_count)]
+    return lettering.lines(mark, characters_count)
 
 
 def source_labels(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -107,6 +107,7 @@ def settle(
 ) -> None:
     """Title above, mark below, and the panels between; a figure grows by the lines that its title has beyond one.
 
+    All of it in the language that figures are drawn in now, see lettering.py.
     left and below: inches for labels of the axes, below beyond a line; lines: of the legend.
     """
     told = _title_lines(figure, title)
@@ -122,12 +123,13 @@ def settle(
         bottom=bottom_margin(figure, mark) + below / height, **spaces,
     )  # fmt: skip
     add_mark(figure, mark)
+    lettering.put(figure)
 
 
 def _title_lines(figure: Figure, title: str) -> list[str]:
     """The lines of the title, broken where they would leave the figure."""
     characters_count = int(figure.get_figwidth() * _TITLE_CHARACTERS_PER_INCH)
-    return [part for line in title.splitlines() for part in textwrap.wrap(line, characters_count)]
+    return lettering.lines(title, characters_count)
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 4) -> None:
@@ -149,13 +151,14 @@ def halves_of(frame: pd.DataFrame) -> list[str]:
     return [graphs for graphs in STYLES if (frame["graphs"] == graphs).any()]
 
 
-def halves_title(title: str, frame: pd.DataFrame, verb: str) -> str:
+def halves_title(title: str, frame: pd.DataFrame, verb: str) -> Text:
     """The title of a figure of these rows; where one half is not among them it says so: what is not there is not 0."""
     found = halves_of(frame)
     if len(found) != 1:
-        return title
+        return join("", [title])
     missing = next(graphs for graphs in STYLES if graphs not in found)
-    return f"{title}\ngraphs {found[0]} only: graphs {missing} was not {verb}"
+    only = drawn(f"graphs {found[0]} only: graphs {missing} was not {verb}")
+    return join("\n", [title, only])
 
 
 def part_handles(parts: Mapping[str, tuple[str, str, str]]) -> list[Line2D | Patch]:
@@ -197,7 +200,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure, name: str) -> bytes:
     """The figure as SVG, letters as paths; `name` seeds its element names, which makes them repeatable."""
     text = _BETWEEN.sub("><", _NOT_DRAWN.sub("", _render(figure, "svg", name).decode()))
-    text = text.replace(_LETTER_NAME, "d")
+    text = _LETTER_NAME.sub("d", text)
     text = _SHIFT.sub(lambda found: f"translate({_rounded(found.group(1))})", _GROUP.sub("<g", text))
     return _PATH.sub(_shorter, text).strip().encode()
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis import capacity, evidence, evidence_tables, headline, provenance, served
 from analysis.figures import SWEEP
+from analysis.language import join
 from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, Study, open_study
 
 
@@ -39,7 +40,7 @@ class Gathered:
     def mark_of(self, frame: pd.DataFrame) -> str:
         """The same for the studies that the rows of a frame come from: what a figure drawn of it carries."""
         shown = set(frame["study"])
-        return "\n".join(source.mark for source in self.sources if source.name in shown)
+        return join("\n", [source.mark for source in self.sources if source.name in shown])
 
     def short_mark_of(self, frame: pd.DataFrame) -> str:
         """The same in the words that captions carry."""

@@ -115,7 +115,7 @@ def _cell(panel: Axes, size: Size, rows: pd.DataFrame, *, bottom: bool, left: bo
 def _name_half(cell: Cell, frame: pd.DataFrame) -> None:
     """A panel that shows one half alone says so, where others show both."""
     if "graphs" in frame and len(halves_of(frame)) > len(halves_of(cell.rows)) == 1:
-        cell.panel.set_title(f"{cell.panel.get_title()}, {halves_of(cell.rows)[0]} only", fontsize=9)
+        cell.panel.set_title(f"{cell.panel.get_title()} ({halves_of(cell.rows)[0]} only)", fontsize=9)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,8 +4,8 @@ Python and templates alike say what they show with `say("Graphs gain {gain:.1f} 
 message with named fields, kept from f-strings, `+` and str methods, which know English alone. It returns a Text:
 English wherever a str is expected (terminal, CSV, Markdown), and both languages, each in a span with its `lang`, where
 Jinja writes it into HTML as {{ text }}. A field may be a Text; join(say("; "), texts) puts several together;
-words("engine", "model") says several; read(text) finds the Chinese of what a table kept as plain English. Names,
-numbers and whatever programs print stay plain str. In templates, once `install` was called:
+words("engine", "model") says several; read(text) finds the Chinese of what a table kept as plain English, drawn(text)
+of what a figure did. Names, numbers and whatever programs print stay plain str. In templates, after `install`:
 
     <p>{{ say("Every case") }}</p>   <img {{ attributes(alt=figure.alt) }}>
     <title {{ attributes(text=title) }}>{{ title | english }}</title>
@@ -23,7 +23,7 @@ import html
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,24 +96,36 @@ def zh(text: str) -> str:
 
 def read(text: str) -> Text:
     """Text that was kept as plain English, in Chinese too where a part of it between "; " is known to be read."""
-    return join(say("; "), [_read(part) for part in _BETWEEN.split(text)])
+    return join(say("; "), [_recognised(part, "read", read) or Text(part) for part in _BETWEEN.split(text)])
 
 
-def _read(text: str) -> Text:
-    for shape, chinese in _shapes():
+def drawn(text: str) -> Text:
+    """Words of a figure, which libraries keep as plain English, in Chinese too, as a whole or line by line."""
+    if isinstance(text, Text):
+        return text
+    for known in catalogue().values():
+        if text in known:
+            return Text(text, known[text])
+    if "\n" in text:
+        return join("\n", map(drawn, text.split("\n")))
+    return _recognised(text, "drawn", drawn) or Text(text)
+
+
+def _recognised(text: str, table: str, field: Callable[[str], Text]) -> Text | None:
+    for shape, chinese in _shapes(table):
         if found := shape.fullmatch(text):
-            return Text(text, chinese.format(**{name: read(value).zh for name, value in found.groupdict().items()}))
-    return Text(text)
+            return Text(text, chinese.format(**{name: field(value).zh for name, value in found.groupdict().items()}))
+    return None
 
 
 @cache
-def _shapes() -> tuple[tuple[re.Pattern[str], str], ...]:
-    """What to recognise text that is read by, the longest message first.
+def _shapes(table: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """What to recognise text by, of a table of the catalogue, the longest message first.
 
     What begins with a field comes last: the field would take in the beginning of another message.
     """
     messages = sorted(
-        catalogue()["read"].items(), key=lambda entry: (entry[0].startswith("{"), -len(_FIELD.sub("", entry[0])))
+        catalogue()[table].items(), key=lambda entry: (entry[0].startswith("{"), -len(_FIELD.sub("", entry[0])))
     )
     return tuple((re.compile(_shape(message), re.DOTALL), chinese) for message, chinese in messages)
 
@@ -126,9 +138,9 @@ def _shape(message: str) -> str:
 
 @cache
 def catalogue() -> Mapping[str, Mapping[str, str]]:
-    """Chinese by English: `said` for messages of say, `read` for those of read."""
+    """Chinese by English: `said` for messages of say, `read` for those of read, `drawn` for those of drawn."""
     path = Path(__file__).parent / "languages" / "zh.toml"
-    return {"said": {}, "read": {}, **tomllib.loads(path.read_text(encoding="utf-8"))}
+    return {"said": {}, "read": {}, "drawn": {}, **tomllib.loads(path.read_text(encoding="utf-8"))}
 
 
 def attributes(**named: str) -> Markup:
@@ -154,3 +166,9 @@ def install(environment: jinja2.Environment) -> None:
     given: dict[str, Any] = {"say": say, "words": words, "attributes": attributes, "pattern": pattern}
     environment.globals.update(given)
     environment.filters.update({"both": both, "english": str})
+
+
+def of_locale(environment: Mapping[str, str]) -> str:
+    """Which of LANGUAGES the environment variables of a program ask for: the first that is set of those for texts."""
+    told = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return "zh" if told.lower().startswith("zh") else "en"

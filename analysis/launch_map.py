@@ -9,11 +9,8 @@ from matplotlib.patches import Patch
 
 from analysis import figures
 from analysis.figures import ENGINE_TITLES, SWEEP
+from analysis.language import join, say
 
-_MARK = (
-    "Bars: PREDICTED break-even and its interval; above it launching is the longer side and graphs pay. "
-    "Lines: MEASURED host time for each launch, on the recorded hosts; dotted where study.sweep was not the maker."
-)
 _WHITE_SEEN_ON = ("#1b3a57", "#4f86b5")
 _COLORS = {"h200": "#1b3a57", "h100": "#4f86b5", "a800": "#9fc5de", "rtx4090": "#f6d2b8"}
 
@@ -44,8 +41,11 @@ def draw(rows: Sequence[Mapping[str, Any]], *, mark: str = "", title: str = "") 
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("host time for each launch (us)")
     _legend(figure, gpus)
-    below = f"{_MARK}\n{mark}"
-    figures.settle(figure, mark=below, title=title, left=0.65, wspace=0.06)
+    what = say(
+        "Bars: PREDICTED break-even and its interval; above it launching is the longer side and graphs pay. "
+        "Lines: MEASURED host time for each launch, on the recorded hosts; dotted where study.sweep was not the maker."
+    )
+    figures.settle(figure, mark=join("\n", [what, mark]), title=title, left=0.65, wspace=0.06)
     return figure
 
 

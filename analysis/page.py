@@ -41,8 +41,12 @@ def html(shown: Mapping[str, Any]) -> str:
 
 
 def markdown(shown: Mapping[str, Any]) -> str:
-    """The same as Markdown, in English, with its figures beside it."""
-    return _environment().get_template("report.md").render(shown)
+    """The same as Markdown, in the one language of its figures, which lie beside it."""
+    environment = _environment()
+    if shown["language"] == "zh":
+        environment.finalize = language.zh
+        environment.filters["cell"] = lambda text: markdown_cell(language.zh(text))
+    return environment.get_template("report.md").render(shown)
 
 
 def policy(sections: Sequence[Section], styles: Sequence[str], scripts: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis import figures, workers
 from analysis.blocks import Graphic
+from analysis.lettering import lettered
 from analysis.page import Picture
 from analysis.workers import Given
 
@@ -18,16 +19,17 @@ FIGURES_MOST_BYTES = 1_400_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Order:
-    """A figure to draw: how, and where its files go."""
+    """A figure to draw: how, in which language, and where its files go."""
 
     name: str
     draw: Callable[[], Any]
+    language: str
     out: Path
 
 
-def ordered(graphic: Graphic, out: Path) -> Given[Picture]:
+def ordered(graphic: Graphic, out: Path, language: str) -> Given[Picture]:
     """Have the figure drawn, and written as PNG and SVG; the page holds the SVG."""
-    return workers.give(_picture, _Order(name=graphic.name, draw=graphic.draw, out=out))
+    return workers.give(_picture, _Order(name=graphic.name, draw=graphic.draw, language=language, out=out))
 
 
 def fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
@@ -47,7 +49,8 @@ def fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
 
 def _picture(order: _Order) -> Picture:
     files = {form: f"figures/{order.name}.{form}" for form in ("png", "svg")}
-    figure = order.draw()
+    with lettered(order.language):
+        figure = order.draw()
     vector = figures.svg(figure, order.name)
     (order.out / files["png"]).write_bytes(figures.png(figure))
     (order.out / files["svg"]).write_bytes(vector)

@@ -34,7 +34,7 @@ class Source:
     @property
     def told(self) -> Text:
         """The facts in a line."""
-        return join(say(", "), [say("{what} {value}", what=what, value=value) for what, value in self.facts])
+        return _told(self.facts)
 
     @property
     def short_mark(self) -> str:
@@ -42,10 +42,13 @@ class Source:
         return f"{self.word} {self.date}, {self.host}"
 
     @property
-    def mark(self) -> str:
+    def mark(self) -> Text:
         """The line that figures carry, which may be copied away from their report."""
-        versions = ", ".join(f"{what} {value}" for what, value in self.facts if what not in ("made by", "GPU"))
-        return f"{self.word} {self.date} on {self.host} ({self.name}): {versions}"
+        versions = _told([fact for fact in self.facts if fact[0] not in ("made by", "GPU")])
+        return say(
+            "{word} {date} on {host} ({name}): {versions}",
+            word=self.word, date=self.date, host=self.host, name=self.name, versions=versions,
+        )  # fmt: skip
 
 
 def names(studies: Sequence[Study]) -> list[str]:
@@ -86,6 +89,10 @@ def source(study: Study, name: str) -> Source:
 def short_gpu(name: str) -> str:
     """A GPU's name without its maker, its line and its memory: NVIDIA H100 80GB HBM3 is H100."""
     return re.sub(r"^NVIDIA (GeForce )?|[ -]\d+GB.*$", "", name)
+
+
+def _told(facts: Sequence[tuple[str, str]]) -> Text:
+    return join(say(", "), [say("{what} {value}", what=what, value=value) for what, value in facts])
 
 
 def _distinct(records: Sequence[Any], key: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of one or several study folders: `python -m analysis.report FOLDER... [--out DIR]`.
+"""The report of one or several study folders: `python -m analysis.report FOLDER... [--out DIR] [--language en|zh]`.
 
 Writes report.html (one file, nothing external), report.md, figures as PNG and SVG, and tables as CSV and Parquet. What
 a number means is decided elsewhere; what is shown of it, in sections.
@@ -6,6 +6,7 @@ a number means is decided elsewhere; what is shown of it, in sections.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis.blocks import Section, plain_lines
 from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
+from analysis.language import LANGUAGES, of_locale
 from analysis.page import Picture
 from analysis.sections import cases, verdict
 from analysis.workers import Given
@@ -26,10 +28,10 @@ PAGE_MOST_BYTES = 4_900_000
 __all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
 
 
-def build(folders: Sequence[Path], out: Path) -> Path:
+def build(folders: Sequence[Path], out: Path, language: str = "en") -> Path:
     """Write the report of these study folders into `out`. Returns the path of report.html. Raises TraceError."""
     with workers.shared():
-        return write(gather(folders), out)
+        return write(gather(folders), out, language)
 
 
 def headline_text(gathered: Gathered) -> str:
@@ -38,27 +40,30 @@ def headline_text(gathered: Gathered) -> str:
     return "\n".join([gathered.mark, "", *verdict.leads(gathered), "", *(plain_lines(table) if table.rows else ())])
 
 
-def write(gathered: Gathered, out: Path) -> Path:
-    """Write the report of what was gathered into `out`. Returns the path of report.html. Raises TraceError."""
+def write(gathered: Gathered, out: Path, language: str = "en") -> Path:
+    """Write the report of what was gathered into `out`. Returns the path of report.html. Raises TraceError.
+
+    language: of figures and report.md, and of the page until its reader takes another: one of LANGUAGES.
+    """
     try:
         for folder in ("figures", "tables"):
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
     with workers.shared():
-        return _written(gathered, out)
+        return _written(gathered, out, language)
 
 
-def _written(gathered: Gathered, out: Path) -> Path:
+def _written(gathered: Gathered, out: Path, language: str) -> Path:
     drawn: list[Section] = []
     given: dict[str, Given[Picture]] = {}
     for section in sections.each(gathered, sections.DRAWN):
         drawn.append(section)
-        given |= {one.name: pictures.ordered(one, out) for one in section.graphics}
+        given |= {one.name: pictures.ordered(one, out, language) for one in section.graphics}
     _write_tables(gathered, drawn, out / "tables")
     told = {"sources": gathered.sources, "cases": cases.every(gathered), "alike": cases.alike(gathered)}
     found = pictures.fitted({name: one.result() for name, one in given.items()}, out)
-    shown = {**told, "sections": drawn, "pictures": found}
+    shown = {**told, "sections": drawn, "pictures": found, "language": language}
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
     room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode())
     shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes)
@@ -97,10 +102,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m analysis.report", description="Report on study folders.")
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="a study folder, or a recording")
     parser.add_argument("--out", type=Path, help="where the report goes (default: report/ in the first folder)")
+    parser.add_argument(
+        "--language", choices=tuple(LANGUAGES), default=of_locale(os.environ),
+        help="of figures and report.md, and what the page opens in (default: the locale's, here %(default)s)",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     try:
         folders = studies(arguments.folders)
-        print(build(folders, arguments.out or folders[0] / "report"))
+        print(build(folders, arguments.out or folders[0] / "report", arguments.language))
     except TraceError as error:
         print(error, file=sys.stderr)
         return 1

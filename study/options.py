@@ -14,7 +14,8 @@ from study.spec import Spec, rules
 class Options:
     """What was asked for on the command line: the study with its overrides, and how to go about it.
 
-    `study` is the name or path of the study file; `nsys` None means the one on PATH; `argv` is recorded verbatim.
+    `study` is the name or path of the study file; `nsys` None means the one on PATH; `language` is the report's, None
+    the locale's; `argv` is recorded verbatim.
     """
 
     spec: Spec
@@ -25,6 +26,7 @@ class Options:
     live: bool
     retry_failed: bool
     report: bool
+    language: str | None
     argv: tuple[str, ...]
 
 
@@ -40,6 +42,7 @@ def parse(argv: Sequence[str]) -> Options:
         live=given["live"],
         retry_failed=given["retry_failed"],
         report=given["report"],
+        language=given["language"],
         argv=tuple(argv),
     )
 
@@ -71,6 +74,7 @@ def _add_ways(made: argparse.ArgumentParser) -> None:
         "--report", action=argparse.BooleanOptionalAction, default=True,
         help=f"write the report of a live run at its end; {live.typed()} -m analysis.report FOLDER makes it later",
     )  # fmt: skip
+    made.add_argument("--language", choices=("en", "zh"), help="of the report (default: the locale's)")
     made.add_argument("--nsys", metavar="PATH", type=Path, help="the nsys to trace with (default: the one on PATH)")
 
 

@@ -1,5 +1,6 @@
 """The recorded studies that ship in data/recordings, through the same analysis as a live one."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "recordings"
 OUT = Path("out/replay")
 
 
-def run(console: Console, out: Path | None = None) -> int:
+def run(console: Console, out: Path | None = None, language: str | None = None) -> int:
     """Analyse every shipped recording together and write one report. Returns the exit code."""
     folders = sorted(path.parent for path in RECORDINGS.glob("*/recording.json"))
     if not folders:
@@ -21,7 +22,7 @@ def run(console: Console, out: Path | None = None) -> int:
     out = out or OUT
     # Whether it can be written is better known before the reading than after.
     out.mkdir(parents=True, exist_ok=True)
-    write_report(folders, out, console)
+    write_report(folders, out, console, language)
     return 0
 
 
@@ -35,14 +36,15 @@ def check_report() -> None:
         ) from None
 
 
-def write_report(folders: Sequence[Path], out: Path, console: Console) -> None:
-    """Build the report of some study folders and say where it lies, with its first table."""
+def write_report(folders: Sequence[Path], out: Path, console: Console, language: str | None = None) -> None:
+    """Build the report of some study folders, in the locale's language if None, and say where it lies, with a table."""
     from analysis import workers  # noqa: PLC0415
 
     with workers.shared("analysis.evidence"):
+        from analysis import language as languages  # noqa: PLC0415
         from analysis import report  # noqa: PLC0415
 
         gathered = report.gather(folders)
-        page = report.write(gathered, out)
+        page = report.write(gathered, out, language or languages.of_locale(os.environ))
     console.print(report.headline_text(gathered), soft_wrap=True, markup=False, highlight=False)
     console.print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)

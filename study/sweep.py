@@ -94,11 +94,11 @@ def _counted(options: Options, count: int) -> str:
 def _replay(options: Options, missing: Sequence[str], console: Console) -> int:
     given = {flag.partition("=")[0] for flag in options.argv if flag.startswith("--")}
     notice = ""
-    if ignored := sorted(given - {"--replay", "--out"}):
+    if ignored := sorted(given - {"--replay", "--out", "--language"}):
         notice = f"A replay shows what was recorded; without effect: {', '.join(ignored)}"
         console.print(notice, soft_wrap=True, **PLAIN)
     try:
-        code = replay.run(console, options.spec.out if "--out" in given else None)
+        code = replay.run(console, options.spec.out if "--out" in given else None, options.language)
     except KeyboardInterrupt:
         print("interrupted: no report was written; the same command begins again", file=sys.stderr)
         return INTERRUPTED
@@ -133,7 +133,7 @@ def _run(options: Options, tools: Tools, console: Console) -> int:
     outcomes = {case.name: folder.outcome(case) for case in planned.cases}
     bad = [f"{name} {outcome}" for name, outcome in outcomes.items() if outcome != "ok"]
     if options.report:
-        replay.write_report([folder.root], folder.report, console)
+        replay.write_report([folder.root], folder.report, console, options.language)
     if bad:
         print(f"{len(bad)} of {len(outcomes)} cases are not ok: {', '.join(bad)}", file=sys.stderr)
     return SOME_FAILED if bad else OK

@@ -38,6 +38,7 @@ HOMES = {
         "analysis.figures",
         "analysis.grids",
         "analysis.launch_map",
+        "analysis.lettering",
         "analysis.notebook",
         "analysis.report",
     ),

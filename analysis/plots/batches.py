@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, settle
 from analysis.grids import batch_axes, grid, tps
+from analysis.language import say
 
 COLUMNS = ("study", "made_by", "engine", "tp", "batch", "graphs", "case", "tpot_ms", "captured_batch")
 
@@ -35,7 +36,7 @@ def draw(starts: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
             cell.panel.set_ylabel("TPOT, untraced (ms)", fontsize=8.5)
     legend(figure, graphs_handles(halves=halves_of(starts)))
     if cliff:
-        title = f"{title}; dotted: the largest batch with a graph"
+        title = say("{title}; dotted: the largest batch with a graph", title=title)
     title = halves_title(title, starts, "measured")
     settle(figure, mark=mark, title=title, left=0.7, wspace=0.09, hspace=0.3)
     return figure

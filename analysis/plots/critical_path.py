@@ -43,7 +43,7 @@ def draw(paths: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
         others = []
         for position, size in enumerate(place.columns):
             source = _draw_size(place.panel, size.of(place.rows), position, where)
-            others += [f"{size.title}: {', '.join(source)}"] if source[1] != SWEEP else []
+            others += [f"{size.title}: {source[0]}, by {source[1]}"] if source[1] != SWEEP else []
         place.panel.set_title("\n".join([engine_title(place.engine), *others]), fontsize=10 if not others else 8)
     places[0].panel.set_ylabel("critical path of a traced iteration (ms)")
     legend(figure, [*graphs_handles(markers=False, halves=list(where)), *part_handles(PARTS)])

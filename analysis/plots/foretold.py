@@ -41,7 +41,8 @@ def draw(predictions: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
             look: dict[str, Any] = {"color": color if claimed else _NOT_CLAIMED, "marker": marker, "linestyle": "none"}
             for panel, direction in zip(panels, directions, strict=True):
                 _draw(panel, rows[rows["direction"] == direction], look)
-            handles.append(Line2D([], [], label=engine_title(engine) + ("" if claimed else " (not claimed)"), **look))
+            name = engine_title(engine)
+            handles.append(Line2D([], [], label=name if claimed else f"{name} (not claimed)", **look))
     for panel, direction in zip(panels, directions, strict=True):
         panel.set_title(f"{direction}, PREDICTED", fontsize=9.5)
         _axes(panel, predictions[predictions["direction"] == direction])

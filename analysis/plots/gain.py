@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from analysis import lettering
 from analysis.figures import STYLES, SWEEP, bare, engine_title, layout_title, legend, settle
+from analysis.language import join
 
 COLUMNS = (
     "study", "made_by", "gpu", "engine", "model", "at", "tp", "compile", "settings", "split", "gain_ratio",
@@ -49,7 +51,8 @@ def draw(pairs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     panel.set_title("right of 1: decoding is faster with graphs", fontsize=8.5, color="#444444")
     legend(figure, [_handle(load, index) for index, load in enumerate(loads)], columns=_LEGEND_COLUMNS)
     lines = max(1, math.ceil(len(loads) / _LEGEND_COLUMNS))
-    settle(figure, mark=mark, title=title, lines=lines, left=0.35 + 0.075 * max(map(len, _names(rows)), default=4))
+    left = 0.35 + 0.075 * max(map(lettering.width, _names(rows)), default=4)
+    settle(figure, mark=mark, title=title, lines=lines, left=left)
     return figure
 
 
@@ -67,14 +70,14 @@ def _draw_row(panel: Axes, mine: pd.DataFrame, place: float, loads: list[str]) -
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
-    """What tells the rows apart, and no more."""
+    """What tells the rows apart, and no more, in the language of the figure."""
     told = []
     for row in rows.to_dict("records"):
         parts = [engine_title(row["engine"], row["compile"], row["settings"])]
         parts += [str(row["model"])] if rows["model"].nunique() > 1 else []
         parts += [layout_title(row["tp"], row["split"])]
         parts += [str(row[name]) for name in ("gpu", "study") if name in rows and rows[name].nunique() > 1]
-        told.append(" ".join(parts))
+        told.append(lettering.told(join(" ", parts)))
     return told
 
 

@@ -29,7 +29,7 @@ def draw(curves: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
         _draw(cell.panel, cell.rows)
         if several and len(cell.rows):
             study, made_by = next(iter(source_labels(cell.rows)))
-            cell.panel.set_title(f"{cell.panel.get_title()}\n{study}, {made_by}", fontsize=7.5)
+            cell.panel.set_title(f"{cell.panel.get_title()}\n{study}, by {made_by}", fontsize=7.5)
         if cell.left:
             cell.panel.set_ylabel("share of gaps up to x (ratio)", fontsize=8.5)
         if cell.bottom:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from analysis.figures import STYLES, graphs_handles, halves_of, halves_title, legend, part_handles, settle
 from analysis.figures import stack as bar
 from analysis.grids import grid, sizes
+from analysis.lettering import told
 
 COLUMNS = (
     "study", "made_by", "engine", "tp", "batch", "graphs", "case", "rank", "useful_ms", "wait_ms", "idle_ms",
@@ -51,7 +52,7 @@ def _panel(panel: Axes, ranks: pd.DataFrame) -> None:
         for row in first.sort_values("rank").to_dict("records"):
             values = {part: float(row[part]) for part in PARTS}
             bar(panel, place, values, PARTS, graphs=graphs, width=0.78, across=True)
-            names.append((place, f"{graphs} {row['rank']}"))
+            names.append((place, f"{told(graphs)} {row['rank']}"))
             place += 1
         place += 0.5 if len(first) else 0
     if names:

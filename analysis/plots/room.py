@@ -7,7 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis import lettering
 from analysis.figures import STYLES, bare, engine_title, graphs_handles, layout_title, legend, settle
+from analysis.language import join, say
 
 COLUMNS = (
     "study", "made_by", "engine", "model", "tp", "compile", "settings", "split", "captured", "off_kv_tokens",
@@ -28,7 +30,7 @@ def draw(costs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     What an engine did not say has words in place of bars: it is not 0.
     """
     names = _names(costs)
-    left = 0.35 + 0.075 * max(map(len, names), default=4)
+    left = 0.35 + 0.075 * max(map(lettering.width, names), default=4)
     figure = Figure(figsize=(max(8.0, left + _PANEL_IN * len(_PANELS)), 1.6 + 0.38 * max(len(costs), 2)))
     panels = figure.subplots(1, len(_PANELS), sharey=True)
     for panel, (quantity, title_of, label, unit) in zip(panels, _PANELS, strict=True):
@@ -69,7 +71,7 @@ def _names(costs: pd.DataFrame) -> list[str]:
         parts = [engine_title(row["engine"], row["compile"], row["settings"]), layout_title(row["tp"], row["split"])]
         parts += [str(row["model"])] if costs["model"].nunique() > 1 else []
         sizes = costs["captured"].nunique() > 1 and pd.notna(row["captured"])
-        parts += [f"{row['captured']:.0f} sizes"] if sizes else []
+        parts += [say("{count:.0f} sizes", count=row["captured"])] if sizes else []
         parts += [str(row["study"])] if costs["study"].nunique() > 1 else []
-        told.append(" ".join(parts))
+        told.append(lettering.told(join(" ", parts)))
     return told

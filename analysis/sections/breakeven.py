@@ -78,7 +78,12 @@ def _figure(gathered: Gathered, model: str, every: list[dict[str, Any]]) -> Grap
     table = foretold.breakeven_table(rows)
     return Graphic(
         name=columns.file_name(f"breakeven_{model}"),
-        draw=partial(launch_map.draw, rows, mark=gathered.mark_of(table), title=f"{model}: break-even, PREDICTED"),
+        draw=partial(
+            launch_map.draw,
+            rows,
+            mark=gathered.mark_of(table),
+            title=say("{model}: break-even, PREDICTED", model=model),
+        ),
         alt=say(
             "{model}: how long a GPU hides a launch, by GPU and TP, PREDICTED (bars with intervals), and how long "
             "recorded hosts take for one, measured (lines). Where the line is above the bar, graphs pay.",

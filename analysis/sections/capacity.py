@@ -92,7 +92,7 @@ def _cliffs(cliff: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(gathered: Gathered, costs: pd.DataFrame) -> Graphic:
-    title = "Room for the KV cache, and time until an engine can be asked"
+    title = say("Room for the KV cache, and time until an engine can be asked")
     return Graphic(
         name="room",
         draw=partial(room.draw, costs, mark=gathered.mark_of(costs), title=title),

@@ -11,7 +11,7 @@ from analysis import grids, shown
 from analysis.blocks import Cell, Row
 from analysis.figures import SWEEP
 from analysis.gathered import Gathered
-from analysis.language import read, say
+from analysis.language import join, read, say
 from analysis.recordings import VARIANT
 
 KEYS = ["model", "batch", *VARIANT]
@@ -99,13 +99,13 @@ def figures_by_tp(frame: pd.DataFrame, *without: str) -> Iterator[tuple[str, str
 def _title(about: Mapping[str, Any]) -> str:
     words = [str(about["model"])]
     if about.get("compile", "engine") != "engine":
-        words.append(f"torch.compile {about['compile']}")
+        words.append(say("torch.compile {compiled}", compiled=read(str(about["compile"]))))
     words += [str(about["split"]).upper()] if about.get("split") else []
     words += [str(about["settings"])] if about.get("settings", "pinned") != "pinned" else []
     if "batch" in about:
-        words.append("while serving" if about["batch"] == shown.SERVED else f"batch {about['batch']}")
-    words += [f"{about['tracing']} tracing"] if about.get("tracing", "node") != "node" else []
-    return ", ".join(words)
+        words.append(say("while serving") if about["batch"] == shown.SERVED else f"batch {about['batch']}")
+    words += [say("{tracing} tracing", tracing=about["tracing"])] if about.get("tracing", "node") != "node" else []
+    return join(say(", "), words)
 
 
 def _file(about: Mapping[str, Any]) -> str:

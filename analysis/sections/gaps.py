@@ -39,7 +39,7 @@ def build(gathered: Gathered) -> Section | None:
 
 
 def _causes(gathered: Gathered, what: str, file: str, gaps: pd.DataFrame) -> Graphic:
-    title = f"{what}: gaps of an iteration by length and cause (traced)"
+    title = say("{what}: gaps of an iteration by length and cause (traced)", what=what)
     by = gaps.groupby([*evidence.TRACE_KEYS, "rank", "cause"], sort=False)[["gaps_count", "idle_us"]].sum()
     return Graphic(
         name=f"gap_causes_{file}",
@@ -68,7 +68,7 @@ def _causes(gathered: Gathered, what: str, file: str, gaps: pd.DataFrame) -> Gra
 
 
 def _curves(gathered: Gathered, what: str, file: str, curves: pd.DataFrame) -> Graphic:
-    title = f"{what}: launch gaps (traced)"
+    title = say("{what}: launch gaps (traced)", what=what)
     by = curves.groupby([*evidence.TRACE_KEYS, "rank"], sort=False)["gap_us"].quantile(np.array(_QUANTILES)).unstack()
     quantiles = by.set_axis([f"p{100 * share:.0f}_us" for share in _QUANTILES], axis=1).reset_index()
     return Graphic(

@@ -57,7 +57,7 @@ def _leads(ranks: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(gathered: Gathered, what: str, file: str, ranks: pd.DataFrame) -> Graphic:
-    title = f"{what}: what the host does in an iteration (traced)"
+    title = say("{what}: what the host does in an iteration (traced)", what=what)
     return Graphic(
         name=f"hosts_{file}",
         draw=partial(plot.draw, ranks, mark=gathered.mark_of(ranks), title=title),

@@ -60,7 +60,7 @@ def _ends(starts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
-    title = f"{what}: iteration time by tensor-parallel size"
+    title = say("{what}: iteration time by tensor-parallel size", what=what)
     return Graphic(
         name=f"iteration_time_{file}",
         draw=partial(iteration_time.draw, starts, mark=gathered.mark_of(starts), title=title),
@@ -75,7 +75,7 @@ def _by_tp(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Gr
 
 
 def _by_batch(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
-    title = f"{what}: iteration time by batch"
+    title = say("{what}: iteration time by batch", what=what)
     return Graphic(
         name=f"batches_{file}",
         draw=partial(batches.draw, starts, mark=gathered.mark_of(starts), title=title),

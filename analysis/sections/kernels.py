@@ -11,7 +11,7 @@ from analysis import evidence_tables, shown
 from analysis.blocks import Graphic, Section, Table, tabulate
 from analysis.gathered import Gathered
 from analysis.groups import GROUPS
-from analysis.language import say
+from analysis.language import read, say
 from analysis.names import short
 from analysis.plots import kernel_groups
 from analysis.sections import columns
@@ -49,7 +49,7 @@ def _kernels(gathered: Gathered) -> Table:
         [
             *columns.configuration(),
             (say("how it differs"), lambda row: changes[row["change"]]),
-            (say("group"), lambda row: str(row["group"])),
+            (say("group"), lambda row: read(str(row["group"]))),
             (say("kernel, graphs off"), lambda row: short(row["off_name"]) or shown.NONE),
             (say("kernel, graphs on"), lambda row: short(row["on_name"]) or shown.NONE),
             columns.both(say("an iteration"), "per_iteration"),
@@ -88,7 +88,7 @@ def _leads(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Graphic:
-    title = f"{what}: work of the GPUs by group of kernels (traced)"
+    title = say("{what}: work of the GPUs by group of kernels (traced)", what=what)
     return Graphic(
         name=f"kernels_{file}",
         draw=partial(kernel_groups.draw, found, mark=gathered.mark_of(found), title=title),
@@ -124,7 +124,7 @@ def _table(gathered: Gathered, found: pd.DataFrame, name: str) -> Table:
         ),
         columns=(
             *(heading for heading, _ in more), say("idle saved (us)"), say("work saved (us)"),
-            *(say("{group} (us)", group=group) for group in groups), *(heading for heading, _ in source),
+            *(say("{group} (us)", group=read(group)) for group in groups), *(heading for heading, _ in source),
         ),
         rows=tuple(rows),
         mark=gathered.short_mark_of(found),

@@ -79,7 +79,7 @@ def _table(gathered: Gathered, found: pd.DataFrame, name: str) -> Table:
 
 
 def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Graphic:
-    title = f"{what}: where a decode iteration goes (traced)"
+    title = say("{what}: where a decode iteration goes (traced)", what=what)
     return Graphic(
         name=f"critical_path_{file}",
         draw=partial(critical_path.draw, found, mark=gathered.mark_of(found), title=title),

@@ -94,7 +94,7 @@ def _figure(gathered: Gathered, found: pd.DataFrame) -> Graphic:
             plot.draw,
             found[found["direction"].isin(_DRAWN)],
             mark=gathered.mark_of(found),
-            title="PREDICTED iteration time beside the measured one",
+            title=say("PREDICTED iteration time beside the measured one"),
         ),
         alt=say(
             "PREDICTED iteration time, with its interval, over the measured one; on the line they agree. Left: graphs "

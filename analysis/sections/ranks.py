@@ -68,7 +68,7 @@ def leads(ranks: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(gathered: Gathered, what: str, file: str, ranks: pd.DataFrame) -> Graphic:
-    title = f"{what}: what every GPU does in an iteration (traced)"
+    title = say("{what}: what every GPU does in an iteration (traced)", what=what)
     return Graphic(
         name=f"ranks_{file}",
         draw=partial(plot.draw, ranks, mark=gathered.mark_of(ranks), title=title),

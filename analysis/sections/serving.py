@@ -35,7 +35,7 @@ def _figure(gathered: Gathered, what: str, file: str, points: pd.DataFrame) -> G
     beside = gathered.served.merge(points[served.KEYS].drop_duplicates(), on=served.KEYS)
     return Graphic(
         name=f"load_{file}",
-        draw=partial(load.draw, told, mark=gathered.mark_of(told), title=f"{what}: serving by load"),
+        draw=partial(load.draw, told, mark=gathered.mark_of(told), title=say("{what}: serving by load", what=what)),
         alt=say(
             "{what}: output throughput, time to first token and time per token by load, graphs off and on. Points are "
             "engine starts, lines medians over starts.",

@@ -60,7 +60,7 @@ def _leads(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _figure(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> Graphic:
-    title = f"{what}: CUDA graphs and torch.compile, each off and on"
+    title = say("{what}: CUDA graphs and torch.compile, each off and on", what=what)
     return Graphic(
         name=f"switches_{file}",
         draw=partial(switches.draw, starts, mark=gathered.mark_of(starts), title=title),

@@ -153,9 +153,8 @@ def _counts(row: Row, column: str) -> str:
 
 
 def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
-    draw = partial(
-        gain.draw, drawn, mark=gathered.mark_of(drawn), title="How many times faster decoding is with CUDA graphs"
-    )
+    title = say("How many times faster decoding is with CUDA graphs")
+    draw = partial(gain.draw, drawn, mark=gathered.mark_of(drawn), title=title)
     table = tabulate(
         drawn,
         [

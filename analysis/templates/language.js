@@ -1,4 +1,5 @@
-// Which of the page's languages is shown. A reader's choice is kept where the browser allows it.
+// Which of the page's languages is shown. A reader's choice is kept where the browser allows it; without one a page that
+// was made in Chinese opens in Chinese, another in the language of the browser.
 "use strict";
 const LANGUAGE_TAGS = { en: "en", zh: "zh-Hans" };
 const LANGUAGE_NAMES = { en: "English", zh: "中文" };
@@ -44,6 +45,7 @@ function chosenLanguage() {
     const kept = localStorage.getItem("language");
     if (kept in LANGUAGE_TAGS) return kept;
   } catch { /* a page opened from disk may be refused any storage */ }
+  if (document.documentElement.dataset.lang) return pageLanguage();
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 

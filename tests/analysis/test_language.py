@@ -115,7 +115,7 @@ def test_both_languages_of_a_message_have_the_same_fields() -> None:
 def test_no_message_that_is_read_is_unknown_to_the_code(root: Path) -> None:
     made = [re.compile(".*".join(map(re.escape, parts)), re.DOTALL) for parts in _texts(root)]
     sizes = [sum(map(len, parts)) for parts in _texts(root)]
-    for message in language.catalogue()["read"]:
+    for message in [*language.catalogue()["read"], *language.catalogue()["drawn"]]:
         size = len(re.sub(r"\{\w+\}", "", message))
         text = re.sub(r"\{\w+\}", "1", message)
         assert any(one.fullmatch(text) for one, least in zip(made, sizes, strict=True) if least >= size - 1), message
@@ -142,7 +142,7 @@ def _texts(root: Path) -> list[list[str]]:
     for path in sorted([*(root / "analysis").rglob("*.py"), root / "study" / "plan.py"]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(re.split(r"\{\w*\}", node.value))
+                found.append(re.split(r"\{[^}]*\}", node.value))
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "counted":
                 word = str(ast.literal_eval(node.args[1]))
                 found += [["", counted(number, word).removeprefix(f"{number}")] for number in (1, 2)]

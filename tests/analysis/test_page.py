@@ -16,7 +16,7 @@ EVIL = "</title><script>alert(1)</script>"
 
 
 def shown(*sections: Section) -> dict[str, object]:
-    return {"sources": (), "sections": list(sections), "pictures": {}, "cases": [], "alike": []}
+    return {"sources": (), "sections": list(sections), "pictures": {}, "cases": [], "alike": [], "language": "en"}
 
 
 def section(**changes: object) -> Section:

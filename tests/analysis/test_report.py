@@ -379,7 +379,7 @@ def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_p
     file = tmp_path / "README.md"
     file.write_text("")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "build", lambda folders, out: folders)
+        patch.setattr(report, "build", lambda folders, out, language: folders)
         assert report.main([str(file), str(shared[0])]) == 0
     told = capsys.readouterr()
     assert told.out == f"[{shared[0]!r}]\n"

@@ -26,7 +26,7 @@ def test_both_bars_of_a_size_come_from_one_source_the_sweep_before_others():
 
 def test_a_size_that_something_else_recorded_is_named():
     figure = draw(pd.DataFrame([path("on", 0.0, made_by="probe script", study="a", tp=8)]), mark="m")
-    assert figure.axes[0].get_title() == "vLLM\nTP8: a, probe script"
+    assert figure.axes[0].get_title() == "vLLM\nTP8: a, by probe script"
 
 
 def words(figure):

@@ -39,4 +39,4 @@ def test_a_panel_shows_what_the_sweep_made_where_there_are_several_sources_and_n
     both = pd.concat([curve(0, 5.0, made_by="probe script", study="a"), curve(0, 7.0, study="z")])
     (panel,) = draw(both, mark="m").axes
     assert [set(line.get_xdata()) for line in panel.get_lines()] == [{7.0}]
-    assert panel.get_title() == "vLLM TP2\nz, study.sweep"
+    assert panel.get_title() == "vLLM TP2\nz, by study.sweep"

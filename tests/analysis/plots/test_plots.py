@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis import figures, plots
-from tests.analysis.plots.texts import unreadable
+from analysis.language import Text
+from analysis.lettering import lettered
+from tests.analysis.plots.texts import english, unreadable
 
 NAMES = [module.name for module in pkgutil.iter_modules(plots.__path__)]
 UNITS = (
@@ -120,3 +122,15 @@ def test_no_text_overlaps_another_or_leaves_the_figure(module, frame):
     )
     figure = module.draw(frame, mark=mark, title="llama3-8b, batch 1: a title")
     assert unreadable(figure) == []
+
+
+def test_in_chinese_every_word_is_in_the_catalogue_and_none_overlaps_another(module, frame):
+    title = Text("llama3-8b, batch 1: a title", "llama3-8b，batch 1：标题")
+    with lettered("zh"):
+        drawn = [module.draw(frame, mark="手工", title=title)]
+        if "graphs" in frame and frame["graphs"].nunique() > 1:
+            lacking = (frame["graphs"] == "off") & (frame["tp"] == 2) & (frame["engine"] == "vllm")
+            drawn.append(module.draw(frame[~lacking], mark="手工", title=title))
+            drawn.append(module.draw(frame[frame["graphs"] == "on"], mark="手工", title=title))
+    problems = [[*unreadable(one), *english(one, ["llama3-8b", "here"])] for one in drawn]
+    assert [found for found in problems if found] == []

@@ -1,8 +1,10 @@
-"""The texts that a figure shows, and which of them cannot be read: they lie on each other, or run out of the figure."""
+"""The texts that a figure shows, and which of them cannot be read: they lie on each other, run out of the figure, or
+are English where Chinese was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,6 +14,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+# What Chinese texts keep in English: marks, names of programs, and what the field has no other word for.
+KEPT = (
+    "PREDICTED", "MEASURED", "RECORDED", "HERE", "CUDA", "Graph", "graph", "GPU", "KV cache", "TP", "TPOT", "TTFT",
+    "vLLM", "SGLang", "HF transformers", "torch.compile", "study.sweep", "nsys", "torch", "NVIDIA", "launch", "trace",
+    "batch", "rank", "decode", "serving", "kernel", "break-even", "token", "tokens", "GEMM", "attention", "norm",
+    "rope/cache", "embedding", "Python", "ms", "us",
+)  # fmt: skip
+_WORD = re.compile(r"[A-Za-z]{2,}")
 # Boxes hold a little room around their letters.
 _TOUCH_DOTS = 1.0
 
@@ -32,6 +42,14 @@ def unreadable(figure: Figure) -> list[str]:
         *(f"{names[place]!r} leaves the figure" for place in np.flatnonzero(outside)),
         *(f"{name!r} on another panel" for name, text in zip(names, texts, strict=True) if _on_another(text, figure)),
     ]
+
+
+def english(figure: Figure, names: Iterable[str] = ()) -> list[str]:
+    """The texts of a figure that have English words beside KEPT and these names."""
+    figure.draw_without_rendering()
+    longest_first = sorted([*KEPT, *names], key=len, reverse=True)
+    known = re.compile(f"(?<![A-Za-z])(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-z])")
+    return [text.get_text() for text in shown(figure) if _WORD.search(known.sub("", text.get_text()))]
 
 
 def _on_another(text: Text, figure: Figure) -> bool:
