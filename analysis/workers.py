@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -67,7 +67,8 @@ def give(function: Callable[[Item], Result], item: Item) -> Given[Result]:
     """Have the function of an item computed by the next process that has time; both have to be picklable."""
     pool = _POOL.get()
     try:
-        future = None if pool is None else pool.submit(function, item)
+        with _interrupts_held():
+            future = None if pool is None else pool.submit(function, item)
     except BrokenProcessPool:
         future = None
     return Given(function=function, item=item, future=future)
@@ -87,6 +88,17 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], size
 def _load(modules: Sequence[str]) -> None:
     for module in modules:
         import_module(module)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that are started within it know of no interruption before they have come to leave it to the parent."""
+    resource_tracker.ensure_running()  # where it has to be started it lets them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave_interrupts_to_the_parent() -> None:

@@ -64,3 +64,14 @@ def test_what_a_killed_process_had_is_done_here(monkeypatch: pytest.MonkeyPatch)
 def test_what_the_work_raises_is_raised_here() -> None:
     with workers.shared(), pytest.raises(ValueError, match="refused 2"):
         workers.give(_refused, 2).result()
+
+
+def _held(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.usefixtures("two_processors")
+def test_an_interruption_while_a_process_starts_is_left_to_this_one() -> None:
+    with workers.shared():
+        assert workers.give(_held, 1).result()
+    assert not _held(1)
