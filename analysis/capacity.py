@@ -26,6 +26,9 @@ def table(study: Study, name: str) -> pd.DataFrame:
     rows = pd.DataFrame([_of_case(study.records[row["case"]], row) for row in _told(study)])
     if rows.empty:
         return pd.DataFrame(columns=list(COLUMNS))
+    # Served cases ask for no sizes, so that only the half with graphs tells them.
+    of_both = rows.groupby(KEYS[1:-1], dropna=False)["captured"].transform("max")
+    rows = rows.assign(captured=rows["captured"].astype(object).where(rows["captured"].notna(), of_both))
     found = [
         {**dict(zip(KEYS, (name, *key), strict=True)), **_halves(group)}
         for key, group in rows.groupby(KEYS[1:], sort=True, dropna=False)

@@ -1,5 +1,6 @@
 """What graphs cost, from records written by hand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_blocks_are_counted_in_tokens_and_what_none_told_is_missing(tmp_path: Pa
 def test_sizes_captured_set_configurations_apart(tmp_path: Path) -> None:
     table = study(tmp_path, on_1={"capture_sizes": [1, 2, 4]}, on_2={"capture_sizes": [1]})
     assert sorted(table["captured"]) == [1, 3]
+
+
+def test_halves_of_a_served_case_are_one_row_though_only_graphs_on_tells_its_sizes(tmp_path: Path) -> None:
+    for graphs, sizes in (("off", []), ("on", [1, 2, 4])):
+        case = write_case(tmp_path, graphs=graphs, tpot_ms=[4.0])
+        asked = json.loads((case / "case.json").read_text())["asked"]
+        resolved = {"graphs": graphs, "kv_tokens": 1000, "capture_sizes": sizes}
+        change_record(case, {"asked": {**asked, "batches": []}, "resolved": resolved})
+    row = only(capacity.table(open_study(write_study(tmp_path)), "here"))
+    assert (row["captured"], row["kv_ratio"], row["off_starts_count"]) == (3, 1.0, 1)
 
 
 def test_a_profiler_takes_memory_of_its_own_so_traced_starts_do_not_count(tmp_path: Path) -> None:
