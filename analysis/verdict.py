@@ -165,11 +165,10 @@ def _traced(
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The verdicts in words, a table of what was measured and one of what is PREDICTED."""
     for one in found["configurations"]:
-        sizes = ", ".join(map(str, one["capture_sizes"])) or "none"
         name = f"{one['engine']} {one['model']} TP{one['tp']}{variant(one)}"
-        yield f"{name}: {one['verdict']}; sizes worth a graph: {sizes}"
+        yield f"{name}: {one['verdict']}{_sizes(one)}"
         yield from (f"  no verdict: {doubt}" for doubt in one["doubts"])
-        yield _HEADINGS
+        yield from [_HEADINGS] if one["by_batch"] else ()
         for row in one["by_batch"]:
             gain = Estimate(**row["measured_gain"])
             yield (
@@ -184,6 +183,12 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from cost.lines(one["cost"])
         for answer in one["questions"]:
             yield f"  {answer['question']} {answer['answer']}: {answer['found']}"
+
+
+def _sizes(one: Mapping[str, Any]) -> str:
+    """At which batches graphs gain; of a configuration that only served none was asked about."""
+    sizes = ", ".join(map(str, one["capture_sizes"])) or "none"
+    return f"; sizes worth a graph: {sizes}" if one["by_batch"] or one["predicted_by_batch"] else ""
 
 
 if __name__ == "__main__":
