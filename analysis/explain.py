@@ -30,7 +30,8 @@ def explain(trace: Trace, name: str, calibration: Calibration | None = None) -> 
     """The account of a case, ready for JSON: what predict.predict gives, and
 
     traced.shares   of the iteration along the critical path over ranks: waiting_for_launches, gaps_in_graphs,
-                    other_gaps, work; and spinning, the share of it that the mean rank waits in collectives
+                    other_gaps, work, which add up; and spinning, the share of the same time that the mean rank waits
+                    in collectives
     traced.straggler   rank, share_ratio of the collectives at which it arrives last, and whether it is always that one
     traced.host     of the rank whose host takes longest: launches, and us of an iteration in launch calls, other CUDA
                     calls, waiting, and framework; its slowest places
@@ -123,11 +124,9 @@ def _host(trace: Trace, accounts: Account, rank: int) -> dict[str, Any]:
 def lines(found: Mapping[str, Any]) -> list[str]:
     """An explanation in words; lines with foretold numbers begin with PREDICTED."""
     traced, words = found["traced"], {"launch": "launch-bound", "gpu": "GPU-bound", "undecided": "undecided"}
-    shares = ", ".join(
-        f"{share:.0%} {word.replace('_', ' ')}" for word, share in traced["shares"].items() if share is not None
-    )
     result = [
-        f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, {traced['iter_ms']:.3f} ms as traced: {shares}",
+        f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, {traced['iter_ms']:.3f} ms as traced",
+        *_share_lines(traced["shares"], found["tp"]),
         f"  PREDICTED, untraced: {words[found['bound']]} without graphs, R = {_interval(found['ratio'])}; "
         f"iteration {_interval(found['untraced_ms'])} ms",
     ]
@@ -144,6 +143,18 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         change = row["change"] if row["claimed"] else f"{row['change']} (not claimed)"
         result.append(f"  PREDICTED, {change}: {_interval(row['iteration_ms'])} ms, {_change(row['saved_ms'])}")
     return [*result, *claims.lines(found)] + [f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]]
+
+
+def _share_lines(shares: Mapping[str, float | None], tp: int) -> list[str]:
+    """The parts of the critical path, which add up; spinning is another view of the same time and stands apart."""
+    parts = [f"{share:.0%} {name.replace('_', ' ')}" for name in _PARTS if (share := shares[name]) is not None]
+    result = [f"  traced: along the critical path over ranks: {', '.join(parts)}"] if parts else []
+    if tp > 1 and (spinning := shares["spinning"]) is not None:
+        result.append(
+            f"  traced: within that time the mean rank spins {spinning:.0%} of the iteration, in collectives, until "
+            "the last rank comes"
+        )
+    return result
 
 
 def _host_lines(host: Mapping[str, Any]) -> list[str]:

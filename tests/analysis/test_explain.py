@@ -35,6 +35,18 @@ def test_shares_say_where_the_iteration_goes(tmp_path: Path) -> None:
     assert sum(shares[part] for part in ("work", "waiting_for_launches", "other_gaps")) == pytest.approx(1, abs=0.01)
 
 
+def test_in_words_only_shares_that_add_up_stand_on_one_line(tmp_path: Path) -> None:
+    first, parts, spinning, *_ = explain.lines(explained(layered(ranks=2, late_ns=50_000), tmp_path))
+    assert first.endswith(" ms as traced")
+    assert parts == (
+        "  traced: along the critical path over ranks: 85% waiting for launches, 0% gaps in graphs, 0% other gaps, "
+        "15% work"
+    )
+    assert spinning == (
+        "  traced: within that time the mean rank spins 12% of the iteration, in collectives, until the last rank comes"
+    )
+
+
 def test_the_straggler_is_the_rank_that_always_comes_last(tmp_path: Path) -> None:
     assert explained(layered(ranks=2, late_ns=50_000), tmp_path)["traced"]["straggler"] == {
         "rank": 1, "share_ratio": 1.0, "always": True,
