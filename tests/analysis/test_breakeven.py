@@ -4,6 +4,9 @@ import pandas as pd
 import pytest
 
 from analysis import breakeven, launch_map, predict
+from analysis.language import say
+from analysis.lettering import lettered
+from tests.analysis.plots.texts import english, unreadable
 from tests.analysis.test_pairs import made
 
 KEYS = {"engine": "vllm", "model": "llama", "tp": 1, "compile": "engine", "settings": "pinned", "split": ""}
@@ -98,6 +101,14 @@ def test_the_map_marks_what_is_predicted_and_what_is_measured() -> None:
     # A bar a GPU, and the line of the host.
     assert len(panel.patches) == 4
     assert launch_map.png(breakeven.rows([made(0)], predict.recorded())).startswith(b"\x89PNG")
+
+
+def test_the_map_can_be_read_in_chinese() -> None:
+    rows = breakeven.rows([made(1)], predict.recorded())
+    with lettered("zh"):
+        figure = launch_map.draw(rows, mark="手工", title=say("{model}: break-even, PREDICTED", model="a model"))
+    gpus = ["h200", "h100", "a800", "rtx4090", "a model"]
+    assert [*unreadable(figure), *english(figure, gpus)] == []
 
 
 def test_bars_are_of_the_engines_own_switch_and_lines_of_all() -> None:

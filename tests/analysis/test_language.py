@@ -10,7 +10,7 @@ import pytest
 from jinja2.ext import extract_from_ast
 
 from analysis import language
-from analysis.language import Text, attributes, both, join, pattern, read, say, words
+from analysis.language import Text, attributes, both, drawn, join, of_locale, pattern, read, say, words
 from analysis.words import counted
 
 SAYERS = ("say", "words", "pattern")
@@ -25,6 +25,7 @@ KNOWN = {
         "starts spread over {percent} %": "各次启动相差 {percent} %",
         "graphs {graphs}: {told}": "{graphs} {told}",
     },
+    "drawn": {"{panel} ({half} only)": "{panel}（仅{half}）", "GPU, by\ngraphs": "GPU 按\n图"},
 }
 
 
@@ -86,6 +87,14 @@ def test_what_stands_in_brackets_is_one_part_and_fields_are_read_too() -> None:
 
 
 @pytest.mark.usefixtures("known")
+def test_words_of_a_figure_are_found_as_a_whole_else_line_by_line_and_within_each_other() -> None:
+    assert drawn("off\nvLLM TP1 (off only)").zh == "关\nvLLM TP1（仅关）"
+    assert drawn("GPU, by\ngraphs").zh == "GPU 按\n图"
+    assert drawn("unknown") == drawn("unknown").zh == "unknown"
+    assert drawn(Text("off", "停")).zh == "停"
+
+
+@pytest.mark.usefixtures("known")
 def test_a_pattern_keeps_its_fields_open() -> None:
     assert both(pattern("{what} again")) == {"en": "{what} again", "zh": "再来 {what}"}
 
@@ -93,6 +102,20 @@ def test_a_pattern_keeps_its_fields_open() -> None:
 @pytest.mark.usefixtures("known")
 def test_several_words_are_said_at_once() -> None:
     assert [word.zh for word in words("off", "vLLM")] == ["关", "vLLM"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LC_ALL": "", "LC_MESSAGES": "zh_TW", "LANG": "en_US.UTF-8"}, "zh"),
+        ({"LC_ALL": "C.UTF-8", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({}, "en"),
+    ],
+)
+def test_a_locale_asks_for_chinese_or_else_for_english(environment: dict[str, str], language: str) -> None:
+    assert of_locale(environment) == language
 
 
 def test_a_text_survives_another_process() -> None:
@@ -139,7 +162,8 @@ def _fields(message: str) -> list[str]:
 def _texts(root: Path) -> list[list[str]]:
     """What stands between the fields of every string that tables may hold: f-strings, counts, checks by their names."""
     found = []
-    for path in sorted([*(root / "analysis").rglob("*.py"), root / "study" / "plan.py"]):
+    engines = (root / "launch" / "engines").glob("*.py")
+    for path in sorted([*(root / "analysis").rglob("*.py"), root / "study" / "plan.py", *engines]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(re.split(r"\{[^}]*\}", node.value))

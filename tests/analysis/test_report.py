@@ -389,6 +389,23 @@ def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_p
     assert error.startswith(f"{file}: a file; expected a folder that study.sweep wrote") and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("locale", "flags", "language"),
+    [("zh_CN", [], "zh"), ("zh_CN", ["--language", "en"], "en"), ("C", ["--language", "zh"], "zh"), ("C", [], "en")],
+)
+def test_the_report_is_in_the_language_asked_for_else_the_locales(tmp_path, monkeypatch, locale, flags, language):
+    monkeypatch.setenv("LC_ALL", locale)
+    monkeypatch.setattr(report, "build", lambda folders, out, asked: pytest.fail(asked) if asked != language else out)
+    assert report.main([str(tmp_path), *flags]) == 0
+
+
+def test_a_language_that_there_is_not_is_refused_with_those_that_there_are(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        report.main([str(tmp_path), "--language", "fr"])
+    error = capsys.readouterr().err
+    assert error.startswith("error: --language: unknown value 'fr'; expected one of en, zh") and error.count("\n") == 1
+
+
 def test_a_study_is_not_compared_with_itself(shared, capsys):
     assert report.main([str(shared[0]), str(shared[0] / "cases" / "..")]) == 1
     assert "given twice" in capsys.readouterr().err

@@ -47,7 +47,8 @@ class Texts(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report that was made in Chinese, its summary and figures beside it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "cpu_count", lambda: 1)
         folder = tmp_path_factory.mktemp("languages") / "small"
@@ -60,7 +61,17 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
             _serve(folder, graphs)
         notes = {"note": "By hand.", "note_zh": "手工编写。"}
         write_study(folder, planned=["another"], recording={"host": "2x Test GPU", "date": "2026-11-21", **notes})
-        return Texts(report.build([folder], folder / "report").read_text(encoding="utf-8"))
+        return report.build([folder], folder / "report", "zh")
+
+
+@pytest.fixture(scope="module")
+def texts(page: Path) -> Texts:
+    return Texts(page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def summary(page: Path) -> str:
+    return (page.parent / "report.md").read_text(encoding="utf-8")
 
 
 def _serve(folder: Path, graphs: str) -> None:
@@ -111,6 +122,29 @@ def test_the_banner_and_what_is_yet_to_run_are_in_chinese(texts: Texts) -> None:
     (banner,) = (text for text in texts.found["zh-Hans"] if text.startswith("2026-11-21，2x Test GPU（small）：GPU "))
     assert "，驱动 580.1，" in banner and banner.endswith("，测量程序 探测脚本（挂着 nsys，未采集），study.sweep。")
     assert "已计划，但不在录制中" in texts.found["zh-Hans"]
+
+
+def test_a_page_that_was_made_in_chinese_opens_in_chinese(page: Path) -> None:
+    assert '<html lang="zh-Hans" data-lang="zh">' in page.read_text(encoding="utf-8")
+
+
+def test_the_summary_has_no_sentence_in_english(summary: str) -> None:
+    assert summary.startswith("# CUDA Graph 关与开：decode 迭代时间\n")
+    assert [line for line in summary.splitlines() if SENTENCE.search(line)] == []
+
+
+def test_the_summary_says_what_the_page_says(texts: Texts, summary: str) -> None:
+    said = [
+        line[2:].replace("\\", "") for line in summary.partition("\n## 全部 case")[0].splitlines() if line[:2] == "- "
+    ]
+    assert len(said) > 10
+    assert set(said) - {*texts.found["zh-Hans"]} == set()
+
+
+def test_figures_have_chinese_letters(page: Path) -> None:
+    vectors = sorted((page.parent / "figures").glob("*.svg"))
+    assert len(vectors) > 5
+    assert [file.name for file in vectors if file.read_text(encoding="utf-8").count('<path id="d-') < 10] == []
 
 
 @pytest.mark.parametrize(

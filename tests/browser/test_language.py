@@ -66,6 +66,18 @@ def test_a_choice_is_kept_until_the_next_time(open_page: Opener, file: Path) -> 
     assert shown(page) == ENGLISH
 
 
+def test_a_page_that_was_made_in_chinese_opens_in_it_until_its_reader_takes_another(
+    open_page: Opener, file: Path
+) -> None:
+    made = file.read_text(encoding="utf-8").replace('<html lang="en">', '<html lang="zh-Hans" data-lang="zh">')
+    file.write_text(made, encoding="utf-8")
+    page = open_page(file, language="en-US").page
+    assert shown(page) == CHINESE
+    page.click("button")
+    page.reload()
+    assert shown(page) == ENGLISH
+
+
 def test_without_scripts_a_page_is_in_english_and_shows_no_dead_button(browser: Browser, file: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -26,7 +26,7 @@ FLAGS = """
 --study llama3-8b --engines sglang --models qwen2-7b,llama3-8b --tp 1,4 --graphs off --batches 2 --tracing graph
 --traced-batches 3,4 --prompt-tokens 3 --output-tokens 4 --windows 5 --repeats 6 --traced-repeats 7 --traced-steps 80
 --out o --seed 9 --vllm-python v/python --sglang-python s/python --nsys n/nsys --gpu h100 --gpu-count 2 --timeout 10
---parallel-starts --dry-run --live --retry-failed --no-report
+--parallel-starts --dry-run --live --retry-failed --no-report --language zh
 """
 ARGV = FLAGS.split()
 
@@ -49,6 +49,7 @@ def test_every_flag_reaches_its_place():
     assert (options.nsys, options.study, options.argv) == (Path("n/nsys"), "llama3-8b", tuple(ARGV))
     assert (options.dry_run, options.replay, options.live, options.retry_failed) == (True, False, True, True)
     assert not options.report and parse([]).report
+    assert (options.language, parse([]).language) == ("zh", None)
 
 
 def test_a_checkpoint_is_for_one_model():

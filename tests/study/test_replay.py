@@ -1,11 +1,13 @@
 """Recorded studies through the analysis of live ones, always marked as recorded."""
 
 import io
+import os
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from analysis import report
 from study import options, replay, sweep
 from study.errors import StudyError
 from tests.analysis import studies
@@ -81,3 +83,29 @@ def test_where_the_report_lies_is_said_as_it_is_whatever_brackets_it_has(recordi
     console = Console(file=io.StringIO(), width=40)
     replay.write_report([recordings / "live"], tmp_path / "my [bold] report", console)
     assert console.file.getvalue().splitlines()[-1] == f"Report: {tmp_path / 'my [bold] report' / 'report.html'}"
+
+
+@pytest.mark.parametrize(("flags", "language"), [(["--language", "zh"], "zh"), ([], None)])
+def test_a_replay_is_in_the_language_that_was_asked_for(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], language: str | None
+) -> None:
+    study(recordings / "one", recording=RECORDING)
+    asked: list[object] = []
+    monkeypatch.setattr(replay, "write_report", lambda *given: asked.append(given[-1]))
+    console = Console(file=io.StringIO(), width=200)
+    assert sweep._replay(options.parse(["--replay", *flags]), (), console) == 0
+    assert asked == [language] and "without effect" not in console.file.getvalue()
+
+
+def test_without_a_language_the_report_is_in_that_of_the_locale(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[object] = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    monkeypatch.setattr(report, "gather", lambda _: None)
+    monkeypatch.setattr(report, "write", lambda *given: written.append(given[-1]))
+    monkeypatch.setattr(report, "headline_text", lambda _: "")
+    for language in (None, "en"):
+        replay.write_report([tmp_path], tmp_path, Console(file=io.StringIO()), language)
+    assert written == ["zh", "en"]

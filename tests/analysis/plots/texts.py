@@ -49,7 +49,8 @@ def english(figure: Figure, names: Iterable[str] = ()) -> list[str]:
     figure.draw_without_rendering()
     longest_first = sorted([*KEPT, *names], key=len, reverse=True)
     known = re.compile(f"(?<![A-Za-z])(?:{'|'.join(map(re.escape, longest_first))})(?![A-Za-z])")
-    return [text.get_text() for text in shown(figure) if _WORD.search(known.sub("", text.get_text()))]
+    texts = [" ".join(text.get_text().split()) for text in shown(figure)]
+    return [text for text in texts if _WORD.search(known.sub("", text))]
 
 
 def _on_another(text: Text, figure: Figure) -> bool:
