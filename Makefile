@@ -25,11 +25,11 @@ help:
 sweep: $(VENV)/.installed
 	@$(RUN) study.sweep $(ARGS)
 
-# The tests with a real nsys may skip only where none could be had.
+# The tests with a real nsys may skip only where none could be had. Two workers share the tests: ARGS="-n 0" is without.
 test: $(VENV)/.installed-dev
 	$(RUN) ruff check .
 	$(RUN) mypy --strict
-	@if $(RUN) launch.install nsys; then export NSYS_EXPECTED=1; fi; $(RUN) pytest -m 'not gpu' $(ARGS)
+	@if $(RUN) launch.install nsys; then export NSYS_EXPECTED=1; fi; $(RUN) pytest -n 2 --dist worksteal -m 'not gpu' $(ARGS)
 
 bench: $(VENV)/.installed
 	@$(RUN) tests.bench $(ARGS)

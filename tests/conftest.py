@@ -1,17 +1,20 @@
 """What every test may ask for: the tracked files of the project, a real nsys, and what the recordings come to.
 
-The latter takes long, and so is made once; whoever asks for it leaves it as it is.
+The latter takes long, and so is made once, also where tests run in two workers at a time; whoever asks for it leaves it
+as it is. A test with a limit on time is marked `alone`: no test of the other worker runs meanwhile.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import pickle
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -24,12 +27,40 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ("__pycache__", "out", ".egg-info")
+Made = TypeVar("Made")
 
 
 def pytest_collection_finish() -> None:
     """Modules and thousands of collected tests stay: to look through them again and again took a tenth of the time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Tests of two workers run side by side, with all that they set up, but for those that must be alone."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    # How long the replay takes is told by a test; whichever asks for it first makes it.
+    alone = item.get_closest_marker("alone") or "replayed" in getattr(item, "fixturenames", ())
+    # Any file that all workers have will do; some file systems lock none exclusively that is open for reading only.
+    with Path(__file__).open("rb+") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        return (yield)
+
+
+def once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns, made by the worker that asks first and read by the others."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make()
+    file = tmp_path_factory.getbasetemp().parent / name
+    with file.open("ab+") as shared:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        if not file.stat().st_size:
+            shared.write(pickle.dumps(make()))
+        shared.seek(0)
+        made: Made = pickle.load(shared)
+        return made
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +97,7 @@ def real_nsys() -> Path:
 @pytest.fixture(scope="session")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> sweeps.Replayed:
     """Everything that ships, replayed by the command that a reader types first."""
-    return sweeps.replay(tmp_path_factory.mktemp("replayed"))
+    return once(tmp_path_factory, "replayed", lambda: sweeps.replay(tmp_path_factory.mktemp("replayed")))
 
 
 @pytest.fixture(scope="session")
@@ -76,17 +107,20 @@ def shipped() -> tuple[Path, ...]:
 
 
 @pytest.fixture(scope="session")
-def gathered(shipped: tuple[Path, ...]) -> Gathered:
+def gathered(shipped: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Gathered:
     """All recordings, as a report has them."""
     from analysis.gathered import gather
 
-    return gather(shipped)
+    return once(tmp_path_factory, "gathered", lambda: gather(shipped))
 
 
 @pytest.fixture(scope="session")
-def pairs_of(shipped: tuple[Path, ...]) -> Callable[..., list[Pair]]:
+def pairs_of(shipped: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Pair]]:
     """The pairs of the recordings named, `pairs_of("h200x4-2026-11-21")`, or of all: `pairs_of()`."""
     from analysis.pairs import recorded
 
-    of_one = cache(lambda name: recorded(ROOT / "data" / "recordings" / name)[0])
+    def of(name: str) -> list[Pair]:
+        return once(tmp_path_factory, f"pairs-{name}", lambda: recorded(ROOT / "data" / "recordings" / name)[0])
+
+    of_one = cache(of)
     return lambda *names: [pair for name in names or [folder.name for folder in shipped] for pair in of_one(name)]

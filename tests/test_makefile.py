@@ -65,7 +65,7 @@ def test_the_tests_are_lint_types_nsys_and_pytest(ready: Path) -> None:
         "-m|ruff|check|.|",
         "-m|mypy|--strict|",
         "-m|launch.install|nsys|",
-        "-m|pytest|-m|not gpu|-k|extract|",
+        "-m|pytest|-n|2|--dist|worksteal|-m|not gpu|-k|extract|",
     ]
 
 

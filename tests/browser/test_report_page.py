@@ -188,6 +188,7 @@ def test_cautions_are_on_the_screen_on_both_sizes(shown: Callable[..., Page]) ->
         assert box["x"] + box["width"] <= page.viewport_size["width"]
 
 
+@pytest.mark.alone
 def test_the_page_opens_in_less_than_two_seconds(shown: Callable[..., Page]) -> None:
     loaded_ms = shown().evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert 0 < loaded_ms < 2000

@@ -235,6 +235,7 @@ def test_waiting_for_other_ranks_is_drawn_apart_from_work(shown: Callable[..., P
     assert page.locator(".tl-legend").inner_text().count("waiting for other ranks") == 1
 
 
+@pytest.mark.alone
 def test_eight_ranks_are_drawn_and_zoomed_without_delay(shown: Callable[..., Page]) -> None:
     """Ten times what it takes on a quiet machine; 32,000 operations and 13,000 calls."""
     page = shown(ONE_GPU)

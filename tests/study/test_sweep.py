@@ -95,8 +95,8 @@ def test_a_folder_of_another_study_is_refused_by_the_key_that_differs(tmp_path: 
         ("out-of-memory", "generate", "out of memory while warming up: CUDA out of memory"),
         ("crash", "start", "crash: the engine ended with signal 11 while starting"),
         ("crash", "generate", "crash: the engine ended with signal 11 while warming up"),
-        ("hang", "start", "time-out: nothing heard for"),
-        ("hang", "generate", "time-out: nothing heard for"),
+        pytest.param("hang", "start", "time-out: nothing heard for", marks=pytest.mark.alone),
+        pytest.param("hang", "generate", "time-out: nothing heard for", marks=pytest.mark.alone),
     ],
 )
 def test_a_failed_case_is_recorded_with_its_reason_and_the_study_goes_on(

@@ -180,6 +180,7 @@ def test_a_closed_loop_keeps_so_many_running_and_no_more() -> None:
     assert (most, running, sorted(order)) == (3, 0, list(range(20)))
 
 
+@pytest.mark.alone
 def test_an_open_loop_sends_at_the_times_given_whatever_has_been_answered() -> None:
     sent: dict[int, tuple[float, float]] = {}
 
@@ -352,6 +353,7 @@ def apart_ms(standin: ModuleType) -> dict[str, float]:
     return {name: abs(point[f"{name}_ms_p50"] - statistics.median(hand)) for name, hand in by_hand.items()}
 
 
+@pytest.mark.alone
 def test_figures_agree_with_a_calculation_by_hand_on_a_server_of_known_timings_within_a_millisecond(
     standin: ModuleType,
 ) -> None:
@@ -362,6 +364,7 @@ def test_figures_agree_with_a_calculation_by_hand_on_a_server_of_known_timings_w
     assert len(worst_ms) < 5, worst_ms
 
 
+@pytest.mark.alone
 def test_a_stall_is_given_up_after_the_time_allowed_and_not_before(standin: ModuleType) -> None:
     row = answer_to(standin, "stall")
     assert STALL_S <= row["ended_s"] - row["last_s"] < STALL_S + 2
