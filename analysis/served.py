@@ -76,16 +76,18 @@ def _halves(group: pd.DataFrame) -> dict[str, Any]:
 def answers(table: pd.DataFrame) -> list[Text]:
     """A sentence for each load point that has both halves, rows of `beside`."""
     both = table[(table["off_starts_count"] > 0) & (table["on_starts_count"] > 0)]
-    return [_answer(row) for row in both.to_dict("records")]
+    several = both["study"].nunique() > 1
+    return [_answer(row, say(" ({study})", study=row["study"]) if several else "") for row in both.to_dict("records")]
 
 
-def _answer(row: dict[Any, Any]) -> Text:
+def _answer(row: dict[Any, Any], source: str) -> Text:
     return say(
-        "{engine}, {model}, {layout} serving {load}, graphs off / on: {tokens} tokens/s{drain}, TTFT {ttft} "
+        "{engine}, {model}, {layout}{source} serving {load}, graphs off / on: {tokens} tokens/s{drain}, TTFT {ttft} "
         "ms, TPOT {tpot} ms (medians{caution}).",
         engine=shown.engine(row),
         model=row["model"],
         layout=layout_title(row["tp"], row["split"]),
+        source=source,
         load=_load(row),
         tokens=shown.either(row["off_output_tok_s"], row["on_output_tok_s"]),
         drain=say(" until the last answer") if row["rate"] > 0 else "",

@@ -66,11 +66,12 @@ def _costs(told: pd.DataFrame) -> Iterator[str]:
     # Less than half of a thousandth is no cost worth a sentence; the table has it.
     for row in told[(told["kv_ratio"] - 1).abs() >= 0.0005].to_dict("records"):
         yield say(
-            "{engine}, {model}, {layout}: with graphs on the KV cache holds {kept} % of the tokens that it holds with "
-            "graphs off.",
+            "{engine}, {model}, {layout}{source}: with graphs on the KV cache holds {kept} % of the tokens that it "
+            "holds with graphs off.",
             engine=shown.engine(row),
             model=row["model"],
             layout=layout_title(row["tp"], row["split"]),
+            source=columns.source_of(row, told),
             kept=f"{100 * row['kv_ratio']:.1f}",
         )
 
@@ -78,11 +79,12 @@ def _costs(told: pd.DataFrame) -> Iterator[str]:
 def _cliffs(cliff: pd.DataFrame) -> Iterator[str]:
     for row in cliff.to_dict("records"):
         yield say(
-            "{engine}, {model}, {layout}: the largest batch with a graph is {captured:.0f}; from batch {below} to "
-            "{above} an iteration goes from {below_ms} to {above_ms} ms.",
+            "{engine}, {model}, {layout}{source}: the largest batch with a graph is {captured:.0f}; from batch {below} "
+            "to {above} an iteration goes from {below_ms} to {above_ms} ms.",
             engine=shown.engine(row),
             model=row["model"],
             layout=layout_title(row["tp"], row["split"]),
+            source=columns.source_of(row, cliff),
             captured=row["captured_batch"],
             below=row["below"],
             above=row["above"],

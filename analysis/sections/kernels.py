@@ -76,12 +76,13 @@ def _leads(found: pd.DataFrame) -> Iterator[str]:
         row = pair.iloc[0].to_dict()
         if pd.notna(row["idle_saved_us"]):
             yield say(
-                "{engine}, {model}, TP{layout}, batch {batch}: graphs on saves {idle} us of idle time and {work} us of "
-                "other work an iteration, traced.",
+                "{engine}, {model}, TP{layout}, batch {batch}{source}: graphs on saves {idle} us of idle time and "
+                "{work} us of other work an iteration, traced.",
                 engine=shown.engine(row),
                 model=row["model"],
                 layout=shown.layout(row),
                 batch=shown.batch(row),
+                source=columns.source_of(row, found),
                 idle=shown.number(row["idle_saved_us"]),
                 work=shown.number(row["work_saved_us"]),
             )

@@ -44,13 +44,14 @@ def _leads(found: pd.DataFrame) -> Iterator[str]:
         if halves.keys() == {"off", "on"}:
             off, on = halves["off"], halves["on"]
             yield say(
-                "{engine}, {model}, TP{layout}, batch {batch}: with graphs off GPUs wait for launches during "
+                "{engine}, {model}, TP{layout}, batch {batch}{source}: with graphs off GPUs wait for launches during "
                 "{off_wait} of {off_wall} ms, with graphs on during {on_wait} of {on_wall} ms; the work takes "
                 "{off_work} and {on_work} ms.",
                 engine=shown.engine(off),
                 model=off["model"],
                 layout=shown.layout(off),
                 batch=shown.batch(off),
+                source=columns.source_of(off, found),
                 off_wait=shown.number(off["launch_idle_ms"]),
                 off_wall=shown.number(off["wall_ms"]),
                 on_wait=shown.number(on["launch_idle_ms"]),

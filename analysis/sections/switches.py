@@ -49,12 +49,13 @@ def corners(starts: pd.DataFrame) -> pd.DataFrame:
 def _leads(found: pd.DataFrame) -> Iterator[str]:
     for row in found.to_dict("records"):
         yield say(
-            "{engine}, {model}, {layout}, batch {batch}: with neither {neither_ms} ms, with torch.compile alone "
-            "{compile_ms} ms, with CUDA graphs alone {graphs_ms} ms, with both {both_ms} ms.",
+            "{engine}, {model}, {layout}, batch {batch}{source}: with neither {neither_ms} ms, with torch.compile "
+            "alone {compile_ms} ms, with CUDA graphs alone {graphs_ms} ms, with both {both_ms} ms.",
             engine=engine_title(row["engine"]),
             model=row["model"],
             layout=layout_title(row["tp"], row["split"]),
             batch=row["batch"],
+            source=columns.source_of(row, found),
             **{corner: shown.number(row[corner]) for corner in CORNERS},
         )
 

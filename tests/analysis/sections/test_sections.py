@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,15 @@ def test_where_the_time_goes_is_said_of_both_halves(traced: Gathered) -> None:
         "vLLM, llama3-8b, TP2, batch 1: with graphs off GPUs wait for launches during 0.0800 of 0.115 ms, with graphs "
         "on during 0.0200 of 0.0574 ms; the work takes 0.0350 and 0.0350 ms.",
     )
+
+
+@pytest.mark.parametrize("section", [paths, kernels])
+def test_sentences_about_traces_of_several_studies_name_theirs(traced: Gathered, section: Any) -> None:
+    others = [replace(found, about=(("study", "other"), *found.about[1:])) for found in traced.evidence]
+    two = one(section.build(replace(traced, evidence=(*traced.evidence, *others)))).leads
+    assert [lead.partition(": ")[0] for lead in two] == [
+        f"vLLM, llama3-8b, TP2, batch 1 ({study})" for study in (traced.studies[0][0], "other")
+    ]
 
 
 def test_gaps_are_counted_by_cause(traced: Gathered) -> None:
