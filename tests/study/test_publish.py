@@ -3,6 +3,7 @@
 import json
 import lzma
 import shutil
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ PLANTED = {
     "log_tail": [f'File "{HOME}/site-packages/engine.py", line 3', f"see file://{HOME}/log and ({HOME}/other)",
                  f"in {HOME} or {HOME}/ or ~{SECRET}/x or /Users/{SECRET}: no"],
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small studies are packed sooner than a second process starts."""
+    monkeypatch.setattr(publish, "ProcessPoolExecutor", lambda **_: ThreadPoolExecutor(1))
 
 
 @pytest.fixture
@@ -162,7 +169,10 @@ def test_a_trace_that_is_gone_is_an_error_that_names_it(
     assert "trace_b1.sqlite" in capsys.readouterr().err
 
 
-def test_the_command_says_what_it_made(live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_it_made_in_processes_of_its_own(
+    live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "ProcessPoolExecutor", ProcessPoolExecutor)
     shutil.rmtree(next((live_study / "cases").glob("*_trace-node_*")))
     recording = tmp_path / "recording"
     assert publish.main([str(live_study), str(recording), "--note", "said so", "--note-zh", "说过了"]) == 0
