@@ -20,7 +20,7 @@ from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
 from analysis.language import LANGUAGES, of_locale
 from analysis.page import Picture
-from analysis.sections import cases, verdict
+from analysis.sections import cases, timeline, verdict
 from analysis.workers import Given
 
 PAGE_MOST_BYTES = 4_900_000
@@ -55,18 +55,20 @@ def write(gathered: Gathered, out: Path, language: str = "en") -> Path:
 
 
 def _written(gathered: Gathered, out: Path, language: str) -> Path:
-    drawn: list[Section] = []
+    begun = timeline.begin(gathered)
+    told = {"sources": gathered.sources, "cases": cases.every(gathered), "alike": cases.alike(gathered)}
+    made: list[Section] = []
     given: dict[str, Given[Picture]] = {}
     for section in sections.each(gathered, sections.DRAWN):
-        drawn.append(section)
+        made.append(section)
         given |= {one.name: pictures.ordered(one, out, language) for one in section.graphics}
+    drawn = sections.in_order(made)
     _write_tables(gathered, drawn, out / "tables")
-    told = {"sources": gathered.sources, "cases": cases.every(gathered), "alike": cases.alike(gathered)}
     found = pictures.fitted({name: one.result() for name, one in given.items()}, out)
     shown = {**told, "sections": drawn, "pictures": found, "language": language}
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
     room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode())
-    shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes)
+    shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes, begun)
     (out / "report.html").write_text(page.html(shown), encoding="utf-8")
     return out / "report.html"
 

@@ -1,6 +1,6 @@
 """The interactive timeline of a report: which traces it shows, graphs off above graphs on, and what a page needs of it.
 
-`block` reads the traces once more and gives the HTML, scripts and style of the timeline. What is
+`page` reads the traces once more and gives the HTML, scripts and style of the timeline. What is
 drawn of a trace is decided in timeline_data.py, how it is drawn in timeline_figure.py and templates/timeline.js.
 """
 
@@ -11,6 +11,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from analysis.workers import Given
 
 # Of the scripts, the styles, the words and the empty document.
 _OWN_BYTES = 80_000
-MOST_BYTES = 600_000
-"""Of all pairs together, packed: some twelve, of eight GPUs too, which take a second each to read."""
+MOST_BYTES = 500_000
+"""Of all pairs together, packed: some ten, of eight GPUs too, which take a second each to read."""
 # The engines that it is asked of.
 _ASKED = ("vllm", "sglang")
 _WORDS = {
@@ -59,16 +60,6 @@ class Block:
     scripts: tuple[str, ...]
     loaded: tuple[str, ...]
     styles: tuple[str, ...]
-
-
-def block(
-    jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str], room_bytes: int | None = None
-) -> Block | None:
-    """The timeline of these traces, of which `found` is the evidence; None where no two of them make a pair.
-
-    marks: by the name of a study, the words that say where its numbers come from. room_bytes: as `page` takes it.
-    """
-    return page(chosen(jobs, found, marks), room_bytes)
 
 
 def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, str]) -> list[Pair]:
@@ -116,16 +107,19 @@ def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool)
     return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
 
 
-def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
+def page(
+    pairs: Sequence[Pair], room_bytes: int | None = None, begun: Iterator[str | None] | None = None
+) -> Block | None:
     """What a page needs to show these pairs, the first at once; from the first that has no room on they are only named.
 
     room_bytes: what all of it may take, library and scripts too; None where there is nothing else in the page.
+    begun: what `begin` gave of them, if it was called before.
     """
     kept: list[dict[str, Any]] = []
     left_out: Sequence[Pair] = ()
     library = packed_text(timeline_figure.library())
     room = MOST_BYTES if room_bytes is None else min(MOST_BYTES, room_bytes - len(library) - _OWN_BYTES)
-    for place, (pair, data) in enumerate(zip(pairs, _each(pairs), strict=False)):
+    for place, (pair, data) in enumerate(zip(pairs, begun or begin(pairs), strict=False)):
         if data is None:
             continue
         room -= len(data)
@@ -146,16 +140,18 @@ def page(pairs: Sequence[Pair], room_bytes: int | None = None) -> Block | None:
     )
 
 
-def _each(pairs: Sequence[Pair]) -> Iterator[str | None]:
-    """Every pair's data in order, a few at a time in parallel where there are several; None of one it cannot read."""
-    with workers.shared():
-        ahead: deque[Given[str | None]] = deque()
-        for pair in pairs:
-            ahead.append(workers.give(_data, pair))
-            if len(ahead) > (os.cpu_count() or 1):
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def begin(pairs: Sequence[Pair]) -> Iterator[str | None]:
+    """Every pair's data in order, None of one that cannot be read; as many as there are processors are begun ahead."""
+    rest = iter(pairs)
+    ahead = deque(workers.give(_data, pair) for pair in islice(rest, os.cpu_count() or 1))
+    return _each(ahead, rest)
+
+
+def _each(ahead: deque[Given[str | None]], rest: Iterator[Pair]) -> Iterator[str | None]:
+    while ahead:
+        data = ahead.popleft().result()
+        ahead.extend(workers.give(_data, pair) for pair in islice(rest, 1))
+        yield data
 
 
 def _data(pair: Pair) -> str | None:

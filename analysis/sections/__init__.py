@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from analysis.blocks import Section
 from analysis.gathered import Gathered
@@ -27,6 +27,7 @@ from analysis.sections import (
     traces,
     verdict,
 )
+from analysis.sections.timeline import Begun
 
 ORDER = (
     verdict.build,
@@ -54,16 +55,22 @@ DRAWN = tuple(build for build in ORDER if build is not timeline.build)
 
 def every(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]] = ORDER) -> list[Section]:
     """The sections that there are data for, of all or of these."""
-    return list(each(gathered, builds))
+    return in_order(each(gathered, builds))
 
 
 def each(gathered: Gathered, builds: Sequence[Callable[[Gathered], Section | None]]) -> Iterator[Section]:
-    """The same one by one, as they are made."""
-    return (section for build in builds if (section := build(gathered)) is not None)
+    """The same one by one, as they are made: last the one that waits for other processes, which draw the others."""
+    in_turn = sorted(builds, key=lambda build: build is breakeven.build)
+    return (section for build in in_turn if (section := build(gathered)) is not None)
 
 
-def with_timeline(drawn: Sequence[Section], gathered: Gathered, room_bytes: int) -> list[Section]:
+def with_timeline(drawn: Sequence[Section], gathered: Gathered, room_bytes: int, begun: Begun) -> list[Section]:
     """The sections of DRAWN with the timeline in its place, as far as it has room."""
-    found = timeline.build(gathered, room_bytes)
+    found = timeline.build(gathered, room_bytes, begun)
+    return in_order([*drawn, *([found] if found else [])])
+
+
+def in_order(found: Iterable[Section]) -> list[Section]:
+    """The sections as a reader meets them."""
     names = [build.__module__.rpartition(".")[2] for build in ORDER]
-    return sorted([*drawn, *([found] if found else [])], key=lambda section: names.index(section.id))
+    return sorted(found, key=lambda section: names.index(section.id))

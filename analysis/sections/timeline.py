@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 from analysis import evidence, timeline
 from analysis.blocks import Section
 from analysis.gathered import Gathered
 from analysis.language import say
+from analysis.timeline import Pair
 
 
-def build(gathered: Gathered, room_bytes: int | None = None) -> Section | None:
-    """None where no configuration has traces of both halves, node by node, that prove their labels; or no room."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Begun:
+    """What the timeline shows, and the data of it that other processes are at."""
+
+    pairs: Sequence[Pair]
+    data: Iterator[str | None]
+
+
+def begin(gathered: Gathered) -> Begun:
+    """Choose what to show, and have the first of it read."""
     jobs = [job for name, study in gathered.studies for job in evidence.jobs(study, name)]
     marks = {source.name: source.short_mark for source in gathered.sources}
-    block = timeline.block(jobs, gathered.evidence, marks, room_bytes)
+    pairs = timeline.chosen(jobs, gathered.evidence, marks)
+    return Begun(pairs=pairs, data=timeline.begin(pairs))
+
+
+def build(gathered: Gathered, room_bytes: int | None = None, begun: Begun | None = None) -> Section | None:
+    """None where no configuration has traces of both halves, node by node, that prove their labels; or no room."""
+    begun = begun or begin(gathered)
+    block = timeline.page(begun.pairs, room_bytes, begun.data)
     if block is None:
         return None
     return Section(

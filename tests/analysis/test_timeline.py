@@ -86,7 +86,7 @@ def test_a_half_that_belies_its_label_makes_no_pair(tmp_path: Path) -> None:
     for graphs in ("off", "on"):
         write_case(tmp_path, graphs=graphs, traced_graphs="on")
     assert _labels(tmp_path) == []
-    assert timeline.block(*_found(tmp_path), {"made": ""}) is None
+    assert timeline.page(timeline.chosen(*_found(tmp_path), {"made": ""})) is None
 
 
 def test_a_half_alone_makes_no_pair(tmp_path: Path) -> None:
@@ -166,6 +166,12 @@ def test_every_message_asked_for_by_name_is_there_and_none_is_idle() -> None:
     assert {
         name for name in messages if name not in asked and not made.match(name) and f'"{name}"' not in text
     } == set()
+
+
+def test_what_was_begun_before_is_what_the_page_shows(pair: Pair) -> None:
+    block = timeline.page([pair, replace(pair, label="another")], None, iter([None, "told elsewhere"]))
+    assert block is not None
+    assert [(one["label"]["en"], one["data"]) for one in _data(block)["pairs"]] == [("another", "told elsewhere")]
 
 
 def test_what_comes_after_the_first_without_room_is_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
