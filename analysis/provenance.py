@@ -25,11 +25,13 @@ class Source:
     date: str
     facts: tuple[tuple[str, str], ...]
     note: Text
+    planned: Text | None = None
+    """What the plan of a live study holds of which no case has finished."""
 
     @property
     def word(self) -> str:
-        """RECORDED, or MEASURED HERE for a live study."""
-        return "RECORDED" if self.recorded else "MEASURED HERE"
+        """RECORDED, or for a live study MEASURED HERE, or NOTHING MEASURED YET."""
+        return "RECORDED" if self.recorded else "MEASURED HERE" if self.planned is None else "NOTHING MEASURED YET"
 
     @property
     def told(self) -> Text:
@@ -37,13 +39,24 @@ class Source:
         return _told(self.facts)
 
     @property
+    def sentence(self) -> Text:
+        """What the banner says after the word: when, where and by what it was measured, or what is planned."""
+        if self.planned is not None:
+            return say("{name}: {planned}.", name=self.name, planned=self.planned)
+        return say(
+            "{date} on {host} ({name}): {facts}.", date=self.date, host=self.host, name=self.name, facts=self.told
+        )
+
+    @property
     def short_mark(self) -> str:
         """The words that captions carry."""
-        return f"{self.word} {self.date}, {self.host}"
+        return f"{self.word} {self.date}, {self.host}" if self.planned is None else self.word
 
     @property
     def mark(self) -> Text:
         """The line that figures carry, which may be copied away from their report."""
+        if self.planned is not None:
+            return say("{word} ({name}): {planned}", word=self.word, name=self.name, planned=self.planned)
         versions = _told([fact for fact in self.facts if fact[0] not in ("made by", "GPU")])
         return say(
             "{word} {date} on {host} ({name}): {versions}",
@@ -83,6 +96,18 @@ def source(study: Study, name: str) -> Source:
         date=str(recorded.get("date") or (started[0] if started else "undated")),
         facts=tuple((what, value) for what, value in facts if value),
         note=Text(str(recorded.get("note") or ""), str(recorded.get("note_zh") or "")),
+        planned=None if study.records or study.recorded else _planned(study),
+    )
+
+
+def _planned(study: Study) -> Text:
+    asked = study.plan.get("spec", {})
+    what = [*map(engine_title, asked.get("engines") or ()), *(asked.get("models") or ())]
+    return say(
+        "cases planned: {cases} ({what}), finished: 0, skipped: {skipped}; study.sweep with the same --out goes on",
+        cases=len(study.pending),
+        what=", ".join(what),
+        skipped=len(study.skips),
     )
 
 

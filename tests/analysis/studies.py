@@ -19,12 +19,13 @@ GAP_NS = {"off": 10_000, "on": 400}
 
 
 def write_study(folder: Path, **content: Any) -> Path:
-    """A study folder with study.json; content: skips, planned (names beyond those of the folder), recording."""
+    """A study folder with study.json; content: skips, planned (names beyond those of the folder), spec, recording."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cases").mkdir(exist_ok=True)
     names = [path.name for path in sorted((folder / "cases").iterdir())]
     plan = {"cases": [*names, *content.get("planned", ())], "skips": list(content.get("skips", ()))}
-    _dump(folder / "study.json", {"format": FORMAT, "spec": {}, "plan": plan, "gpu": {}, "gpu_count": 2, "argv": []})
+    spec = content.get("spec", {})
+    _dump(folder / "study.json", {"format": FORMAT, "spec": spec, "plan": plan, "gpu": {}, "gpu_count": 2, "argv": []})
     if "recording" in content:
         _dump(folder / "recording.json", {"format": FORMAT, **content["recording"]})
     return folder

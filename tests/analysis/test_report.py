@@ -192,6 +192,20 @@ def test_a_live_study_is_measured_here(tmp_path):
     assert "MEASURED HERE</strong>\n2026-11-21 on 2x Test GPU" in without_chinese(text)
 
 
+def test_a_study_of_which_no_case_has_finished_says_what_is_planned(tmp_path):
+    skip = {"engine": "sglang", "model": "m", "tp": 8, "graphs": "on", "reason": "too few GPUs"}
+    folder = write_study(
+        tmp_path / "begun", planned=["a", "b"], skips=[skip], spec={"engines": ["vllm"], "models": ["m"]}
+    )
+    text = page_of(folder, out=tmp_path / "out")
+    assert (
+        "<strong>NOTHING MEASURED YET</strong>\nbegun: cases planned: 2 (vLLM, m), finished: 0, skipped: 1; "
+        "study.sweep with the same --out goes on."
+    ) in without_chinese(text)
+    assert "已计划 2 个 case（vLLM, m），完成 0 个" in text
+    assert "undated" not in text and "MEASURED HERE" not in text
+
+
 def test_tables_hold_the_numbers_and_their_provenance(shared):
     folder = shared[1].parent / "tables"
     samples, traces = pd.read_csv(folder / "samples.csv"), pd.read_csv(folder / "traces.csv")
