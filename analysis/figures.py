@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from analysis import lettering
+from analysis import lettering, vectors
 from analysis.language import Text, drawn, join, say
 
 ENGINE_TITLES = {"vllm": "vLLM", "sglang": "SGLang", "hf": "HF transformers"}
@@ -43,14 +42,6 @@ _COLOURS = 32
 _APART = 28
 # Hatches of it are seen on pale fills, where white ones are not.
 HATCH = "#555555"
-# Of an SVG what is not drawn: prolog, metadata, comments; space between elements; paths, and their long numbers.
-_NOT_DRAWN = re.compile(r"<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->", re.DOTALL)
-_BETWEEN = re.compile(r">\s+<")
-_LETTER_NAME = re.compile("DejaVuSans-|NotoSansCJKsc-Regular(?=-)")
-_GROUP, _SHIFT = re.compile(r'<g id="[^"]*"'), re.compile(r"translate\(([^)]*)\)")
-_PATH = re.compile(r' d="([^"]*)"')
-_LONG = re.compile(r"-?\d+\.\d+")
-_AROUND_LETTER, _LETTER = re.compile(r" ?([A-Za-z]) ?"), r"\1"
 # Letters as paths: a reader's machine need not have the font.
 _RC: dict[Any, Any] = {"svg.fonttype": "path", "path.simplify": True}
 
@@ -199,19 +190,7 @@ def png(figure: Figure) -> bytes:
 
 def svg(figure: Figure, name: str) -> bytes:
     """The figure as SVG, letters as paths; `name` seeds its element names, which makes them repeatable."""
-    text = _BETWEEN.sub("><", _NOT_DRAWN.sub("", _render(figure, "svg", name).decode()))
-    text = _LETTER_NAME.sub("d", text)
-    text = _SHIFT.sub(lambda found: f"translate({_rounded(found.group(1))})", _GROUP.sub("<g", text))
-    return _PATH.sub(_shorter, text).strip().encode()
-
-
-def _shorter(path: re.Match[str]) -> str:
-    return f' d="{_AROUND_LETTER.sub(_LETTER, " ".join(_rounded(path.group(1)).split()))}"'
-
-
-def _rounded(numbers: str) -> str:
-    """To a hundredth of a point, which no printer tells from what matplotlib writes, in half the letters."""
-    return _LONG.sub(lambda number: f"{float(number.group()):.2f}".rstrip("0").rstrip("."), numbers)
+    return vectors.small(_render(figure, "svg", name).decode()).encode()
 
 
 def svg_uri(figure: Figure, name: str) -> str:
