@@ -63,18 +63,65 @@ COMPILED = {
 }  # fmt: skip
 
 
-def test_what_is_said_of_load_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
-    said = " ".join((root / "README.md").read_text().split())
-    loads = gathered.served.set_index("rate")
-    low, high = loads.loc[11.0], loads.loc[48.0]
-    assert f"TPOT {_both(low, 'tpot_ms_p50')} ms, TTFT {_both(low, 'ttft_ms_p50')} ms; at 48 requests/s" in said
-    tokens = f"{high['off_output_tok_s']:.0f} / {high['on_output_tok_s']:.0f} tokens/s"
-    assert f"which graphs off cannot bear, TTFT {_both(high, 'ttft_ms_p50').rstrip('.')} ms and {tokens}" in said
-    assert high["caution"] == "graphs off: saturated" and not low["caution"]
+def test_every_row_of_what_is_served_is_what_the_recordings_give(root: Path, gathered: Gathered) -> None:
+    form = r"^\| (vLLM|SGLang), (.*), TP(\d), ([\d.]+) (requests/s|in flight) \| (.*) \|$"
+    shown = re.findall(form, (root / "README.md").read_text(), re.MULTILINE)
+    loads = [_load(gathered, about) for *about, _ in shown]
+    assert [said for *_, said in shown] == [" | ".join(_both(load, figure) for figure in SERVED) for load in loads]
+    saturated = [bool(re.search("off: saturated", load["caution"])) for load in loads]
+    assert saturated == [False, True, False, True, False, False]
+
+
+SERVED = ("output_tok_s", "ttft_ms_p50", "tpot_ms_p50")
+
+
+def _load(gathered: Gathered, about: list[str]) -> "pd.Series[float]":
+    engine, model, tp, value, unit = about
+    load = "rate" if unit == "requests/s" else "concurrency"
+    (index,) = gathered.served.query(
+        f"engine == {engine.lower()!r} and model == {SERVED_MODELS[model]!r} and tp == {tp} and {load} == {value}"
+    ).index
+    return gathered.served.loc[index]
+
+
+SERVED_MODELS = {"Qwen2-7B": "qwen2-7b", "Llama-3-8B": "llama3-8b"}
 
 
 def _both(load: "pd.Series[float]", figure: str) -> str:
-    return " / ".join(f"{load[f'{graphs}_{figure}']:#.3g}".rstrip(".") for graphs in ("off", "on"))
+    return " / ".join(_digits(load[f"{graphs}_{figure}"]) for graphs in ("off", "on"))
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def test_what_traces_of_serving_show_is_what_the_recordings_give(root: Path, gathered: Gathered) -> None:
+    said = " ".join((root / "README.md").read_text().split())
+    paths = {
+        (about["engine"], about["graphs"]): trace["critical_path_us"]
+        for about, trace in _traces(gathered)
+        if about["batch"] == 0
+    }
+    waits = {
+        engine: f"{paths[engine, 'off']['launch_idle'] / 1e3:.1f} of {paths[engine, 'off']['wall'] / 1e3:.1f} ms"
+        for engine in ("sglang", "vllm")
+    }
+    walls = [f"{paths[engine, 'on']['wall'] / 1e3:#.3g}" for engine in ("sglang", "vllm")]
+    assert f"{waits['sglang']} (SGLang, Qwen2-7B) and {waits['vllm']} (vLLM)" in said
+    assert f"during none of {walls[0]} and {walls[1]} ms" in said
+    assert all(paths[engine, "on"]["launch_idle"] < 0.5 for engine in ("sglang", "vllm"))
+
+
+def test_the_cliff_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
+    said = " ".join((root / "README.md").read_text().split())
+    fair = gathered.pairs[gathered.pairs["study"] == "h200x2-fair-2026-11-22"].set_index(["engine", "batch"])
+    on = {
+        engine: [f"{fair.loc[(engine, batch), 'on_tpot_ms']:#.3g}" for batch in (16, 17)]
+        for engine in ("vllm", "sglang")
+    }
+    assert f"vLLM {on['vllm'][0]} and {on['vllm'][1]} ms, SGLang {on['sglang'][0]} and {on['sglang'][1]} ms" in said
+    off = {f"{fair.loc[(engine, 17), 'off_tpot_ms']:#.3g}" for engine in on}
+    assert off == {"14.1"} and "with graphs off 17 take 14.1 ms in both" in said
 
 
 def test_every_published_figure_stands_beside_ours_or_beside_why_there_is_none(root: Path, gathered: Gathered) -> None:
