@@ -44,6 +44,12 @@ class Parser(argparse.ArgumentParser):
         end = "" if message.endswith("?") else ";"
         self.exit(1, f"error: {message}{end} {self.prog} --help tells more\n")
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if action.type is Path and not arg_string:
+            # The path of an empty name is the working folder, which nobody means who writes "$OUT" before setting it.
+            raise argparse.ArgumentError(action, "found an empty name, expected a path")
+        return super()._get_value(action, arg_string)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             allowed = [str(choice) for choice in action.choices]
@@ -118,6 +124,8 @@ def _flags(given: Iterable[str], *, until_command: bool) -> Iterable[str]:
 
 
 def _near(word: str, known: Iterable[str]) -> str:
-    longer = [other for other in known if other.startswith(word) and len(word) > 2]
-    near = longer or get_close_matches(word.lower(), list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    names = {other.lstrip("-"): other for other in known}
+    name = word.lstrip("-").lower()
+    longer = [other for other in names if other.startswith(name)] if len(name) > 1 else []
+    near = longer or get_close_matches(name, names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""

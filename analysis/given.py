@@ -37,7 +37,10 @@ def traces(given: Path) -> list[Given]:
         _ = record["asked"]["graphs"], record["asked"]["tp"]
         found = [Given(given / entry["file"], f"{name} b{entry['batch']}", entry["batch"], record) for entry in listed]
     except FileNotFoundError:
-        raise TraceError(f"{given}: a folder without case.json; expected a trace or the folder of a case") from None
+        what, instead = "a folder without case.json", ""
+        if _holds((given / "study.json").is_file):
+            what, instead = "a study folder", f", one of {given}/cases; for the study use python -m analysis.report"
+        raise TraceError(f"{given}: {what}; expected a trace or the folder of a case{instead}") from None
     except OSError as error:
         raise TraceError(f"{record_path}: cannot be read ({error.strerror}); give a folder that can") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:

@@ -37,6 +37,8 @@ ASKED_KEYS = ("engine", "model", "tp", "graphs", "tracing", "repeat")
 # What a record from before a switch was studied by itself means by not naming it.
 ASKED_LATER = {"compile": "engine", "settings": "pinned", "split": ""}
 
+_EXPECTED = "Expected a folder that study.sweep wrote on a GPU host, or one under data/recordings."
+
 Record = Mapping[str, Any]
 
 
@@ -72,12 +74,11 @@ class Study:
 
 def open_study(folder: Path) -> Study:
     """Read a study folder. Raises TraceError, naming the file, where something is missing, damaged or unknown."""
-    if not (folder / "study.json").is_file():
-        found = "the report of a replay alone" if (folder / "report.html").is_file() else "no study.json"
-        raise TraceError(
-            f"{folder} is not a study folder: it has {found}. "
-            "Expected a folder that study.sweep wrote on a GPU host, or one under data/recordings."
-        )
+    try:
+        if not (folder / "study.json").is_file():
+            raise TraceError(f"{folder} is not a study folder: {_in_place_of_a_study(folder)}")
+    except OSError as error:
+        raise TraceError(f"{folder} cannot be read ({error.strerror}). {_EXPECTED}") from error
     plan = _versioned(folder / "study.json")
     recorded = _versioned(folder / "recording.json") if (folder / "recording.json").exists() else None
     records = {path.name: _record(path) for path in _case_folders(folder)}
@@ -94,6 +95,18 @@ def open_study(folder: Path) -> Study:
         skips=pd.DataFrame([_skip_row(skip) for skip in planned.get("skips", ())], columns=list(SKIP_COLUMNS)),
         pending=tuple(name for name in planned.get("cases", ()) if name not in records),
     )
+
+
+def _in_place_of_a_study(folder: Path) -> str:
+    """What is there in place of a study, and what to give."""
+    if not folder.is_dir():
+        return f"{'it is a file' if folder.exists() else 'there is no such folder'}. {_EXPECTED}"
+    if (folder / "case.json").is_file():
+        return f"it is one of its cases. Give {folder.resolve().parents[1]}, or take python -m analysis for the case."
+    if (folder.resolve().parent / "study.json").is_file():
+        return f"it is a part of one. Give {folder.resolve().parent}."
+    found = "the report of a replay alone" if (folder / "report.html").is_file() else "no study.json"
+    return f"it has {found}. {_EXPECTED}"
 
 
 def _skip_row(skip: Record) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def checked(key: str, raw: Any, where: str, *, as_typed: Any = None) -> Any:
         for name in raw:
             _check_item(name, rule, where)
         return tuple((name, Path(path).expanduser()) for name, path in raw.items())
+    if not raw and kind is Path:
+        raise StudyError(f"{where}: found an empty name, expected a path")
     if kind is Path:
         return Path(raw).expanduser()
     items = raw if isinstance(raw, (list, tuple)) else (raw,)

@@ -19,6 +19,7 @@ def _parser() -> Parser:
     where.add_argument("--live", action="store_true")
     where.add_argument("--replay", action="store_true")
     made.add_argument("--host", type=positive)
+    made.add_argument("--out", type=Path)
     return made
 
 
@@ -41,6 +42,7 @@ def _parser() -> Parser:
         ("a --steps x", "--steps: found 'x', expected a whole number, at least 1"),
         ("a --steps 1.5", "--steps: found '1.5', expected a whole number, at least 1"),
         ("a --steps -1", "--steps: found '-1', expected a whole number, at least 1"),
+        ("a --out=", "--out: found an empty name, expected a path"),
         ("a --host x", "--host: found 'x', expected a number above 0, such as 1.5"),
         ("a --host inf", "--host: found 'inf', expected a number above 0, such as 1.5"),
     ],

@@ -97,6 +97,15 @@ def test_a_trace_that_contradicts_its_case_is_said_to(tmp_path: Path, capsys: py
     assert said == [f"  the trace contradicts the label: rank {rank}: {why}" for rank in (0, 1)]
 
 
+def test_a_study_is_told_from_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.json").touch()
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: a study folder; expected a trace or the folder of a case, one of {tmp_path}/cases; for the study "
+        "use python -m analysis.report\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

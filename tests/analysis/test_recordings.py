@@ -80,6 +80,19 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
         open_study(tmp_path)
 
 
+def test_what_stands_in_place_of_a_study_is_said_with_what_to_give(folder):
+    said = {
+        case_folder(folder): f"it is one of its cases. Give {folder},",
+        folder / "cases": f"it is a part of one. Give {folder}.",
+        folder / "study.json": "it is a file. Expected a folder that study.sweep wrote",
+        folder / "absent": "there is no such folder. Expected",
+        folder / ("x" * 300): "cannot be read .File name too long.. Expected",
+    }
+    for path, reason in said.items():
+        with pytest.raises(TraceError, match=f"^{path} .*{reason}"):
+            open_study(path)
+
+
 def test_a_folder_that_a_replay_wrote_is_told_as_that(tmp_path):
     (tmp_path / "report.html").touch()
     with pytest.raises(TraceError, match=r"is not a study folder: it has the report of a replay alone"):

@@ -108,6 +108,7 @@ def test_a_mistake_in_a_file_is_named_with_what_is_allowed(write, text, message)
         ("tp", "1,x", r"--tp: found '1,x', expected a list of integers, at least 1$"),
         ("tp", "4,tp4dpa2", "expected a list of integers, at least 1; tp4dpa2 is the name of .*: give it to --layouts"),
         ("tp", "", "--tp: found an empty list"),
+        ("out", "", "--out: found an empty name, expected a path"),
         ("prompt_tokens", "many", "--prompt-tokens: found 'many', expected an integer, at least 1"),
         ("timeout_s", "0", "--timeout: found 0, expected at least 1"),
         ("models", "llama3-8b,qwen2", "--models: unknown value 'qwen2': did you mean 'qwen2-"),
