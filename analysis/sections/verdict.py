@@ -186,9 +186,10 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
 def gains(gathered: Gathered) -> pd.DataFrame:
     """What the figure shows, gain.COLUMNS: gains at each batch that no trace contradicts, then those under load.
 
-    Of many studies together, those that the short table shows.
+    Of many studies together, those that the short table shows; loads have a figure of their own.
     """
-    clear = _best(gathered) if _many(gathered) else _clear(gathered)
+    many = _many(gathered)
+    clear = _best(gathered) if many else _clear(gathered)
     decode = clear.assign(at=[f"batch {batch}" for batch in clear["batch"]]).sort_values("batch", kind="stable")
     loads = [
         f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:g} in flight"
@@ -196,7 +197,7 @@ def gains(gathered: Gathered) -> pd.DataFrame:
     ]
     names = {f"tpot{end}_ratio": f"gain{end}_ratio" for end in ("", "_low", "_high")}
     served = gathered.with_gpu(gathered.served.rename(columns=names).assign(at=loads))
-    parts = [part[list(gain.COLUMNS)] for part in (decode, served) if len(part)]
+    parts = [part[list(gain.COLUMNS)] for part in ((decode,) if many else (decode, served)) if len(part)]
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(gain.COLUMNS))
     return found.dropna(subset=["gain_ratio"])
 

@@ -417,3 +417,10 @@ def test_a_gpu_that_spins_for_another_is_shown_as_waiting_not_as_working(tmp_pat
     assert column(found, "waiting (ms)") == ["0.00800", "0"]
     assert column(found, "useful (ms)") == ["0.0350", "0.0350"]
     assert column(found, "last to arrive (%)") == ["0", "100"]
+
+
+def test_of_many_studies_loads_are_left_to_their_own_figure_and_no_study_is_named(gathered: Gathered) -> None:
+    assert len(gathered.served)
+    drawn = verdict.gains(gathered)
+    assert all(at.startswith("batch ") for at in drawn["at"]) and drawn["at"].nunique() <= 12
+    assert not drawn.duplicated(["engine", "compile", "settings", "model", "split", "tp", "gpu", "at"]).any()
