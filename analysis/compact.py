@@ -230,8 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="write over OUT where there is one")
     arguments = parser.parse_args(argv)
     try:
-        if not arguments.force:
-            _refuse_older(arguments.output)
+        _refuse_older(arguments.output, force=arguments.force)
         (pack if arguments.action == "pack" else unpack)(arguments.input, arguments.output)
     except TraceError as error:
         print(error, file=sys.stderr)
@@ -239,12 +238,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse_older(out: Path) -> None:
+def _refuse_older(out: Path, *, force: bool) -> None:
     try:
-        there = out.exists()
+        there, ordinary = out.exists(), out.is_file()
     except OSError:
         return  # a path that cannot be looked at cannot be written either, which says why
-    if there:
+    if there and not ordinary:
+        raise TraceError(f"{out}: no ordinary file; give another OUT")
+    if there and not force:
         raise TraceError(f"{out}: there already; give another OUT, or --force to write over it")
 
 

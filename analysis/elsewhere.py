@@ -102,6 +102,8 @@ def claimed(found: Sequence[Pair], folders: Sequence[Path]) -> list[Pair]:
 
 def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
     folders = studies(arguments.folders)
+    if arguments.figure and arguments.figure.suffix != ".png":
+        raise TraceError(f"--figure: found {arguments.figure}, expected a name that ends in .png, which it will be")
     found = _pairs(folders)
     rows = breakeven.rows(claimed(found, folders), predict.recorded())
     batches = [row for folder in folders for row in breakeven.batches(open_study(folder).windows)]
@@ -109,7 +111,11 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
         # What draws takes longer to import than a trace to read.
         from analysis import launch_map  # noqa: PLC0415
 
-        arguments.figure.write_bytes(launch_map.png(rows))
+        try:
+            arguments.figure.write_bytes(launch_map.png(rows))
+        except OSError as error:
+            told = f"{arguments.figure}: cannot be written ({error.strerror}); name another file with --figure"
+            raise TraceError(told) from error
     return {"launches": rows, "batches": batches, "left_out": breakeven.left_out(found)}
 
 

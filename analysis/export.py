@@ -50,6 +50,8 @@ def _expect_writable(file: Path, trace: Path) -> None:
     """Say before a trace is read, which takes a while, that nothing could be written afterwards."""
     if file.is_dir():
         raise _unwritable(file, "it is a folder")
+    if file.exists() and not file.is_file():
+        raise _unwritable(file, "it is no ordinary file")
     if not file.absolute().parent.is_dir():
         raise _unwritable(file, "there is no such folder")
     if file.exists() and trace.exists() and file.samefile(trace):

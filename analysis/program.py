@@ -1,5 +1,6 @@
 """How every command of the analysis runs as a program: what ends it from outside is no traceback."""
 
+import errno
 import os
 import signal
 import sys
@@ -39,11 +40,20 @@ def run(main: Callable[[], int]) -> NoReturn:
     try:
         if signal.getsignal(signal.SIGINT) == _end:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.exit(main())
+        status = main()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(status)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has seen enough (head, less); what is still buffered has nowhere to go.
         sys.stdout = None
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stdout = None
+        sys.stderr.write(f"what was found cannot be written ({error.strerror}): make room, or write it elsewhere\n")
         sys.exit(1)

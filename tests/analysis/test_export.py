@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_a_folder_that_may_not_be_written_to_is_told(trace: Path, capsys: pytest
     assert "/proc/a" in capsys.readouterr().err.partition(";")[0]
 
 
+def test_what_is_no_ordinary_file_is_not_written_over(
+    trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main([str(trace), "--perfetto", str(tmp_path / "pipe")]) == 1
+    assert "cannot be written (it is no ordinary file)" in capsys.readouterr().err
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_what_is_no_trace_is_told(trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     several, none = _case(tmp_path / "several", trace, 1, 8), _case(tmp_path / "none", trace)
     (tmp_path / "text").write_text("no trace")
@@ -109,5 +119,6 @@ def test_no_iterations_are_refused_before_anything_is_read(
     trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.frames.read", lambda *_: pytest.fail("read"))
-    assert main([str(trace), "--perfetto", str(tmp_path / "a"), "--iterations", "0"]) == 1
-    assert capsys.readouterr().err == "0 iterations were asked for; expected 1 or more\n"
+    with pytest.raises(SystemExit, match="1"):
+        main([str(trace), "--perfetto", str(tmp_path / "a"), "--iterations", "0"])
+    assert "--iterations: found '0', expected a whole number, at least 1" in capsys.readouterr().err

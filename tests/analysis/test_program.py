@@ -17,11 +17,29 @@ INTERRUPTING = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nti
         ("return 3", 3, ""),
         ("raise KeyboardInterrupt", 130, "interrupted\n"),
         ("raise BrokenPipeError", 1, ""),
+        (
+            "raise OSError(28, 'No space left on device')",
+            1,
+            "what was found cannot be written (No space left on device): make room, or write it elsewhere\n",
+        ),
     ],
 )
 def test_a_command_ends_with_its_status_and_without_a_traceback(does: str, status: int, said: str) -> None:
     done = subprocess.run([sys.executable, "-c", CALL.format(does)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
+def test_a_full_disk_that_shows_only_at_the_end_is_told_too() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", CALL.format("print(1)")]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("what was found cannot be written (No space left on device)")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback() -> None:
+    command = [sys.executable, "-c", CALL.format("open('/absent')")]
+    assert "FileNotFoundError" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 @pytest.mark.parametrize(
