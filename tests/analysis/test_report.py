@@ -380,12 +380,12 @@ def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
 
 
 def test_figures_beyond_their_room_in_the_page_are_dots_and_stay_vectors_in_files(shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "FIGURES_MOST_BYTES", 400_000)
+    monkeypatch.setattr(pictures, "FIGURES_MOST_BYTES", 300_000)
     page = report.build([shared[0]], tmp_path)
     sources = [attrs["src"] for tag, attrs in Page(page.read_text()).tags if tag == "img"]
     kinds = [source.partition(",")[0] for source in sources]
     assert {"data:image/svg+xml", "data:image/webp;base64"} == set(kinds)
-    assert sum(map(len, sources)) <= 400_000
+    assert sum(map(len, sources)) <= 300_000
     assert len(list((tmp_path / "figures").glob("*.svg"))) == len(sources)
 
 
