@@ -32,7 +32,8 @@ def test_a_command_ends_with_its_status_and_without_a_traceback(does: str, statu
 def test_a_full_disk_that_shows_only_at_the_end_is_told_too() -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-c", CALL.format("print(1)")]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("what was found cannot be written (No space left on device)")
 
