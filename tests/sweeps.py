@@ -31,7 +31,9 @@ def replay(out: Path) -> Replayed:
 def environment(**extra: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN", "NSYS"))}
     path = f"{STANDIN}{os.pathsep}{kept['PATH']}"
-    return {**kept, "PATH": path, "PYTHONPATH": f"{STANDIN / 'engines'}{os.pathsep}{ROOT}", **extra}
+    # Reports are looked at in English, whatever the language of whoever runs the tests.
+    known = {"PATH": path, "PYTHONPATH": f"{STANDIN / 'engines'}{os.pathsep}{ROOT}", "LC_ALL": "C.UTF-8"}
+    return {**kept, **known, **extra}
 
 
 def command(out: Path, *flags: str) -> list[str]:
