@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-# What Chinese texts keep in English: marks, names of programs, values of flags, and what the field has no other word for.
+# What Chinese texts keep in English: marks, programs, values of flags, and what the field has no other word for.
 KEPT = (
     "PREDICTED", "MEASURED", "RECORDED", "HERE", "CUDA", "Graph", "graph", "GPU", "KV cache", "TP", "TPOT", "TTFT",
     "vLLM", "SGLang", "HF transformers", "torch.compile", "study.sweep", "nsys", "torch", "NVIDIA", "launch", "trace",
