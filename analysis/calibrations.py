@@ -33,8 +33,10 @@ def read(path: Path) -> Calibration:
         of = given["of"]
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror}); {_HINT}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise TraceError(f"{path}: no calibration ({error!r}); {_HINT}") from error
+    except KeyError as missing:
+        raise TraceError(f"{path}: no calibration ({missing} is missing); {_HINT}") from None
+    except (ValueError, TypeError) as error:
+        raise TraceError(f"{path}: no calibration (not of that form: {error}); {_HINT}") from error
     if of not in (TORCH, ENGINE):
         raise TraceError(f"{path}: a calibration of {of!r}; {_HINT}")
     if not 0 < found.low <= found.value <= found.high < math.inf:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from analysis import pairs as recorded_pairs
 from analysis.command_line import Parser, positive, studies, whole
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
+from analysis.iterations import Trace
 from analysis.pairs import Pair
 from analysis.recordings import open_study
 from analysis.transfer import Place
+from analysis.weights import Weights
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -54,21 +57,23 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 def _transferred(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    found = []
     models = tuple(weights.read(name) for name in arguments.models) if arguments.models else None
-    for one in (one for argument in arguments.traces for one in given.traces(argument)):
-        typical = given.looked_at(one, predict.facts)
-        moved = replay.with_memory(replay.with_host(typical, arguments.host), arguments.memory)
-        moved = parallel.with_tp(moved, arguments.tp) if arguments.tp else moved
-        source = hardware.find(typical.gpu)
-        place = Place(
-            source=source,
-            target=hardware.find(arguments.to) if arguments.to else source,
-            batch=typical.sequences or 1,
-            models=(models[0], models[1]) if models else None,
-        )
-        found.append({"name": one.name} | transfer.transfer(moved, place, predict.recorded()))
-    return found
+    every = [one for argument in arguments.traces for one in given.traces(argument)]
+    return [{"name": one.name} | given.looked_at(one, partial(_moved, arguments, models)) for one in every]
+
+
+def _moved(arguments: argparse.Namespace, models: Sequence[Weights] | None, trace: Trace) -> dict[str, Any]:
+    typical = predict.facts(trace)
+    moved = replay.with_memory(replay.with_host(typical, arguments.host), arguments.memory)
+    moved = parallel.with_tp(moved, arguments.tp) if arguments.tp else moved
+    source = hardware.find(typical.gpu)
+    place = Place(
+        source=source,
+        target=hardware.find(arguments.to) if arguments.to else source,
+        batch=typical.sequences or 1,
+        models=(models[0], models[1]) if models else None,
+    )
+    return transfer.transfer(moved, place, predict.recorded())
 
 
 def _transfer_lines(found: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -43,8 +43,10 @@ def traces(given: Path) -> list[Given]:
         raise TraceError(f"{given}: {what}; expected a trace or the folder of a case{instead}") from None
     except OSError as error:
         raise TraceError(f"{record_path}: cannot be read ({error.strerror}); give a folder that can") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise TraceError(f"{record_path}: not the record of a case ({error!r}); measure the case again") from error
+    except KeyError as missing:
+        raise TraceError(f"{record_path}: not the record of a case ({missing} is missing); measure it again") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise TraceError(f"{record_path}: not the record of a case ({error}); measure the case again") from error
     if not found:
         raise TraceError(f"{given}: the case has no trace (tracing was off, or it failed); give a traced case")
     return found

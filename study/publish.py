@@ -37,6 +37,10 @@ def publish(folder: Path, recording: Path, note: str, note_zh: str = "") -> int:
     study = open_study(folder)
     if not study.records:
         raise StudyError(f"{folder}/cases holds no finished case; expected NAME/{RECORD}: run study.sweep first")
+    if (recording / STUDY).exists() and not (recording / RECORDING).exists():
+        raise StudyError(
+            f"{recording} is a study of its own; expected a recording to add to, or a new folder: name one"
+        )
     cases = [folder / "cases" / name for name in study.records]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases]))

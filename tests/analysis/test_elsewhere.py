@@ -59,7 +59,7 @@ def test_a_study_given_twice_is_refused(command: str, study: str, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["{on}", "--to", "a800"], "a trace with graphs; expected one without"),
+        (["{on}", "--to", "a800"], f"{traces.recorded('vllm', 1, 'on')}: a trace with graphs; expected one without"),
         (["{off}", "--to", "a800", "--tp", "3"], "TP3; expected one of 1, 2, 4, 8"),
         (["{off}", "--to", "a800", "--models", "llama3-8b", "gpt-2"], "no model 'gpt-2'"),
         (["{off}x", "--to", "a800"], "offx"),

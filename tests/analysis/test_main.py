@@ -111,7 +111,7 @@ def test_a_study_is_told_from_a_case(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (None, "a folder without case.json"),
         ("{", "not the record of a case"),
-        ('{"name": "x"}', "not the record of a case"),
+        ('{"name": "x"}', "not the record of a case ('files' is missing); measure it again"),
         ('{"name": "x", "asked": {}, "files": {"traces": []}}', "not the record of a case"),
         ('{"name": "x", "asked": {"graphs": "on", "tp": 1}, "files": {"traces": []}}', "the case has no trace"),
         (

@@ -12,6 +12,7 @@ import pytest
 from analysis.recordings import open_study
 from analysis.summary import summarise
 from study import publish
+from study.errors import StudyError
 from tests.analysis import studies
 
 SECRET = "jdoe"
@@ -144,7 +145,7 @@ def test_a_folder_without_a_study_or_a_finished_case_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert publish.main([str(tmp_path / "absent"), str(tmp_path / "recording")]) == 1
-    assert "study.json" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
     studies.write_study(tmp_path / "empty")
     assert publish.main([str(tmp_path / "empty"), str(tmp_path / "recording")]) == 1
     assert "no finished case" in capsys.readouterr().err
@@ -179,6 +180,16 @@ def test_the_command_says_what_it_made_in_processes_of_its_own(
     assert capsys.readouterr().out == f"1 cases recorded in {recording}\n"
     recorded = json.loads((recording / "recording.json").read_text())
     assert (recorded["note"], recorded["note_zh"]) == ("said so", "说过了")
+
+
+def test_a_live_study_is_not_written_over(live_study: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    studies.write_case(other, graphs="on", tpot_ms=[1.0])
+    for target in (live_study, studies.write_study(other)):
+        before = (target / "study.json").read_bytes()
+        with pytest.raises(StudyError, match=f"^{target} is a study of its own; expected a recording to add to"):
+            publish.publish(live_study, target, "")
+        assert (target / "study.json").read_bytes() == before
 
 
 def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp_path: Path) -> None:
