@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import html as escaping
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ import jinja2
 from analysis import language
 from analysis.blocks import Section
 
+# What Text.__html__ writes: both languages, escaped.
+_BOTH = re.compile(r'<span lang="en">([^<]*)</span><span lang="zh-Hans">([^<]*)</span>')
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -37,7 +41,24 @@ def html(shown: Mapping[str, Any]) -> str:
     styles = [_text("report.css"), _text("language.css"), *(style for one in sections for style in one.styles)]
     scripts = [_text("report.js"), _text("language.js"), *(script for one in sections for script in one.scripts)]
     told = {"styles": styles, "scripts": scripts, "policy": policy(sections, styles, scripts)}
-    return _environment().get_template("report.html").render({**shown, **told})
+    return _each_once(_environment().get_template("report.html").render({**shown, **told}), shown["language"])
+
+
+def _each_once(text: str, own: str) -> str:
+    """The page with every sentence in its own language alone, and those of the other in a list for language.js.
+
+    Most stand there many times, in tables and cases, of which no more than one language is ever shown.
+    """
+    places: dict[str, int] = {}
+
+    def numbered(found: re.Match[str]) -> str:
+        english, chinese = found.groups()
+        shown, other = (chinese, english) if own == "zh" else (english, chinese)
+        return f'<span data-said="{places.setdefault(escaping.unescape(other), len(places))}">{shown}</span>'
+
+    body = _BOTH.sub(numbered, text)
+    told = json.dumps(list(places), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return body.replace("</main>", f'</main>\n<script type="application/json" id="said">{told}</script>', 1)
 
 
 def markdown(shown: Mapping[str, Any]) -> str:

@@ -14,8 +14,20 @@ function inLanguage(text, fields = {}) {
   return shown.replace(/\{(\w+)\}/g, (whole, name) => (name in fields ? fields[name] : whole));
 }
 
+// What the page says in its own language stands there; what it says in the other, each sentence once, in a list.
+const ownLanguage = pageLanguage();
+const saidElsewhere = JSON.parse(document.getElementById("said")?.textContent ?? "[]");
+
+function showSentences(language) {
+  for (const element of document.querySelectorAll("span[data-said]")) {
+    element.own ??= element.textContent;
+    element.textContent = language === ownLanguage ? element.own : saidElsewhere[element.dataset.said];
+  }
+}
+
 function showLanguage(language) {
   const page = document.documentElement;
+  if (language !== pageLanguage()) showSentences(language);
   page.dataset.lang = language;
   page.lang = LANGUAGE_TAGS[language];
   for (const element of document.querySelectorAll("[data-zh]")) {

@@ -1,6 +1,7 @@
 """A page of made sections: what it allows, what it escapes, and where a section of its own goes."""
 
 import html
+import json
 import re
 from base64 import b64encode
 from hashlib import sha256
@@ -10,7 +11,8 @@ from markupsafe import Markup
 
 from analysis import page
 from analysis.blocks import Section, Table
-from analysis.language import say
+from analysis.language import Text, say
+from tests.analysis.languages import in_both
 
 EVIL = "</title><script>alert(1)</script>"
 
@@ -41,6 +43,18 @@ def test_what_a_section_brings_is_in_the_page_and_in_its_policy() -> None:
     assert "<p id=mine></p>" in text and "<script>run()</script>" in text and "<style>#mine {}</style>" in text
     assert page.policy([], [], ["run()"]).count("'sha256-") == 1
     assert re.search(r"script-src ('sha256-[^']+' ?){3};", html.unescape(text))
+
+
+def test_each_sentence_stands_once_in_the_language_of_the_page_and_once_in_a_list_in_the_other() -> None:
+    told = Text("Graphs <on>", "已开 <图>")
+    page_of = {**shown(section(leads=(told,) * 3, notes=("plain",)))}
+    english = page.html(page_of)
+    assert english.count("Graphs &lt;on&gt;</span>") == 3 and english.count("已开") == 1
+    assert json.loads(re.search(r'id="said">(.*?)</script>', english)[1]).count("已开 <图>") == 1  # type: ignore[index]
+    chinese = page.html({**page_of, "language": "zh"})
+    assert chinese.count("已开 &lt;图&gt;</span>") == 3 and chinese.count("Graphs") == 1
+    assert in_both(chinese) == in_both(english).replace('lang="en">', 'lang="zh-Hans" data-lang="zh">', 1)
+    assert "<on>" not in english + chinese
 
 
 def test_a_script_that_another_puts_there_is_allowed_and_not_in_the_page() -> None:

@@ -14,6 +14,7 @@ import pytest
 from analysis import figures, pictures, report, timeline_figure
 from analysis.errors import TraceError
 from analysis.timeline_pack import packed_text
+from tests.analysis.languages import in_one
 from tests.analysis.studies import HOST, change_record, write_case, write_study
 
 RECORDING = {"host": "2x Test GPU", "date": "2026-11-21", "note": "Made by hand."}
@@ -55,11 +56,6 @@ def page_of(*folders, out):
 def undrawn(patch):
     patch.setattr(figures, "png", lambda figure: b"png")
     patch.setattr(figures, "svg", lambda figure, name: b"<svg/>")
-
-
-def without_chinese(text):
-    """The page as one reads it in English."""
-    return re.sub(r'<span lang="en">(.*?)</span><span lang="zh-Hans">.*?</span>', r"\1", text, flags=re.DOTALL)
 
 
 class Page(HTMLParser):
@@ -189,7 +185,7 @@ def test_a_live_study_is_measured_here(tmp_path):
     (folder / "recording.json").unlink()
     text = page_of(folder, out=tmp_path / "out")
     assert "RECORDED" not in text
-    assert "MEASURED HERE</strong>\n2026-11-21 on 2x Test GPU" in without_chinese(text)
+    assert "MEASURED HERE</strong>\n2026-11-21 on 2x Test GPU" in in_one(text)
 
 
 def test_a_study_of_which_no_case_has_finished_says_what_is_planned(tmp_path):
@@ -201,7 +197,7 @@ def test_a_study_of_which_no_case_has_finished_says_what_is_planned(tmp_path):
     assert (
         "<strong>NOTHING MEASURED YET</strong>\nbegun: cases planned: 2 (vLLM, m), finished: 0, skipped: 1; "
         "study.sweep with the same --out goes on."
-    ) in without_chinese(text)
+    ) in in_one(text)
     assert "已计划 2 个 case（vLLM, m），完成 0 个" in text
     assert "undated" not in text and "MEASURED HERE" not in text
 
@@ -268,7 +264,7 @@ def test_failed_cases_skips_and_what_was_not_run_are_listed_with_reasons(tmp_pat
 
 
 def test_every_case_shows_its_command_and_what_was_asked_beside_what_was_resolved(shared):
-    text = without_chinese(shared[1].read_text())
+    text = in_one(shared[1].read_text())
     assert text.count('<details class="case">') == 8 + 1
     assert text.count("python drive.py --set &#39;{&#34;a&#34;: 1}&#39;") == 8
     assert text.count('<th scope="row">graphs</th><td>off</td><td>off</td>') == 4
@@ -375,7 +371,7 @@ def test_an_unfit_trace_gives_no_verdict_and_is_listed_with_its_remedy(tmp_path)
 def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
     text = shared[1].read_text()
     table = re.search(r'<div class="table" id="table-differences">.*?</table>', text, re.DOTALL).group()
-    assert "attention (us)" in without_chinese(table)
+    assert "attention (us)" in in_one(table)
     assert "<td>5 / 5</td>" in table
 
 

@@ -1,4 +1,4 @@
-"""A report of a small study in both languages: every sentence of the page's own stands there twice, and is counted."""
+"""A report of a small study in both languages: every sentence of the page's own is there in each, and is counted."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import pytest
 
 from analysis import report
 from analysis.language import read
+from tests.analysis.languages import in_both
 from tests.analysis.studies import change_record, write_case, write_study, write_trace
 from tests.analysis.test_served import served_rows
 
@@ -66,7 +67,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def texts(page: Path) -> Texts:
-    return Texts(page.read_text(encoding="utf-8"))
+    return Texts(in_both(page.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")

@@ -165,6 +165,9 @@ def test_the_language_switch_shows_each_sentence_once_in_either_language(shown: 
     assert heading.inner_text() != english and "CUDA" in heading.inner_text()
     alts = page.evaluate("Array.from(document.querySelectorAll('figure img')).map((image) => image.alt)")
     assert any(any(ord(letter) > 0x4E00 for letter in alt) for alt in alts)
+    page.locator("[data-language-switch]").click()
+    assert heading.inner_text() == english
+    assert page.evaluate("document.querySelectorAll('[data-said]').length") > 100
 
 
 def test_tables_and_contents_are_reached_by_keyboard_and_links_lead_somewhere(shown: Callable[..., Page]) -> None:
