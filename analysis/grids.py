@@ -43,10 +43,14 @@ class Size:
 
 
 def sizes(frame: pd.DataFrame) -> list[Size]:
-    """What the rows of a frame are told apart by beside their engine: the TPs of a batch, then those of the next."""
+    """What the rows of a frame are told apart by beside their engine: the TPs of a batch, then those of the next.
+
+    What was traced while serving has no one batch and comes last.
+    """
     if frame["batch"].nunique() < 2:
         return [Size(tp=tp, batch=None) for tp in sorted(frame["tp"].unique())]
-    found = frame[["tp", "batch"]].drop_duplicates().sort_values(["batch", "tp"])
+    found = frame[["tp", "batch"]].drop_duplicates()
+    found = found.assign(served=found["batch"] == 0).sort_values(["served", "batch", "tp"])[["tp", "batch"]]
     return [Size(tp=tp, batch=batch) for tp, batch in found.itertuples(index=False)]
 
 
@@ -150,12 +154,16 @@ def _sizes_of(frame: pd.DataFrame, columns: Sequence[Size]) -> list[Size]:
 def size_axis(panel: Axes, columns: Sequence[Size]) -> None:
     """An axis with a place for each size."""
     several = any(size.batch is not None for size in columns)
-    names = [f"{size.tp}\nb{size.batch}" if several else str(size.tp) for size in columns]
+    names = [f"{size.tp}\n{_load(size)}" if several else str(size.tp) for size in columns]
     panel.set_xticks(range(len(columns)), names)
     spare = max(2 - len(columns), 0) / 2
     panel.set_xlim(-0.6 - spare, len(columns) - 0.4 + spare)
     # As short as the panel of an engine that has one size is narrow.
     panel.set_xlabel("TP (GPUs)\nbatch (count)" if several else "TP (GPUs)")
+
+
+def _load(size: Size) -> str:
+    return "served" if size.batch == 0 else f"b{size.batch}"
 
 
 def shifts(whole: pd.DataFrame) -> dict[str, float]:

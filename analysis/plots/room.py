@@ -21,13 +21,15 @@ _PANELS = (
     ("ready_s", "until it can be asked", "time (s)", 1.0),
 )
 _PANEL_IN = 2.4
+# Bars shorter than this share of the longest are too thin to be seen.
+_THIN_RATIO = 0.01
 _HATCHES = {"off": "\\\\\\", "on": ""}
 
 
 def draw(costs: pd.DataFrame, *, mark: str, title: str = "") -> Figure:
     """Bars for graphs off and on, a row a configuration; costs: COLUMNS, as capacity.table gives them.
 
-    What an engine did not say has words in place of bars: it is not 0.
+    What an engine did not say has words in place of bars: it is not 0. Bars too thin to be seen have their number.
     """
     names = _names(costs)
     left = 0.35 + 0.075 * max(map(lettering.width, names), default=4)
@@ -55,14 +57,17 @@ def _draw(panel: Axes, costs: pd.DataFrame, quantity: str, unit: float) -> None:
             edgecolor=style["color"], linestyle=style["linestyle"], hatch=_HATCHES[graphs],
         )  # fmt: skip
         for place in places[~told]:
-            _not_told(panel, place + shift, graphs)
+            _say(panel, place + shift, f"{graphs}: not told")
+        for place in places[told & (values < _THIN_RATIO * _longest(costs, quantity, unit))]:
+            _say(panel, place + shift, f"{values[place] * unit:.0f}")
 
 
-def _not_told(panel: Axes, place: float, graphs: str) -> None:
-    panel.text(
-        0.01, place, f"{graphs}: not told", va="center", fontsize=6.5, color="#444444",
-        transform=panel.get_yaxis_transform(),
-    )  # fmt: skip
+def _longest(costs: pd.DataFrame, quantity: str, unit: float) -> float:
+    return max(float(costs[f"{graphs}_{quantity}"].max()) for graphs in STYLES) / unit
+
+
+def _say(panel: Axes, place: float, words: str) -> None:
+    panel.text(0.01, place, words, va="center", fontsize=6.5, color="#444444", transform=panel.get_yaxis_transform())
 
 
 def _names(costs: pd.DataFrame) -> list[str]:

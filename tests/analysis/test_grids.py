@@ -51,6 +51,11 @@ def test_an_axis_of_sizes_has_a_place_for_those_of_its_engine_alone(frame: pd.Da
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1\nb1", "2\nb1", "4\nb1", "8\nb1"]
 
 
+def test_what_was_traced_while_serving_is_called_served_and_comes_last() -> None:
+    _, places = by_size(rows("vllm", [(1, 0), (1, 1), (2, 1)]), height=4.0)
+    assert [label.get_text() for label in places[0].panel.get_xticklabels()] == ["1\nb1", "2\nb1", "1\nserved"]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "shown"),
     [
@@ -76,7 +81,7 @@ def test_a_panel_that_shows_one_half_alone_says_so_where_others_show_both() -> N
         len(frame): [cell.panel.get_title() for cell in grid(frame, sizes(frame), width=2.6, height=2.0)[1]]
         for frame in (both, more, both[both["graphs"] == "off"])
     }
-    assert titles == {4: ["vLLM TP1", "vLLM TP2"], 5: ["vLLM TP1", "vLLM TP2", "vLLM TP4, on only"],
+    assert titles == {4: ["vLLM TP1", "vLLM TP2"], 5: ["vLLM TP1", "vLLM TP2", "vLLM TP4 (on only)"],
                       2: ["vLLM TP1", "vLLM TP2"]}  # fmt: skip
 
 

@@ -36,6 +36,11 @@ def test_a_bar_is_as_long_as_what_the_engine_told() -> None:
     assert words(tokens) == words(ready) == []
 
 
+def test_a_bar_too_thin_to_be_seen_has_its_number() -> None:
+    tokens, ready = drawn(cost(), cost(engine="sglang", off_kv_tokens=4352, on_kv_tokens=4368))
+    assert words(tokens) == ["4352", "4368"] and words(ready) == []
+
+
 def test_what_an_engine_does_not_tell_is_no_bar_of_0_but_words() -> None:
     nothing = float("nan")
     tokens, ready = drawn(cost(), cost(engine="hf", off_kv_tokens=nothing, on_kv_tokens=nothing, on_ready_s=nothing))
