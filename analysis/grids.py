@@ -18,6 +18,8 @@ from analysis.figures import STYLES, bare, engine_title, halves_of, one_source
 _WIDTH_LEAST = 5.6
 # Wider figures are shrunk until their letters cannot be read.
 _WIDTH_MOST = 12.0
+# Numbers nearer than this share of a logarithmic axis would be written over each other.
+_APART_RATIO = 0.06
 _ACROSS_MOST = 4
 _STEPS = ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 4, 5, 7))
 _TICKS_LEAST, _TICKS_MOST = 3, 8
@@ -222,7 +224,10 @@ def batch_axes(panel: Axes, starts: pd.DataFrame) -> None:
 
 def number_axis(axis: Axis, values: Sequence[float]) -> None:
     """A logarithmic axis with these numbers alone, but for those that would be written over each other."""
-    shown = [value for place, value in enumerate(values) if place == 0 or value >= 1.3 * values[place - 1]]
+    apart = (values[-1] / values[0]) ** _APART_RATIO
+    shown = list(values[:1])
+    for value in values[1:]:
+        shown += [value] if value >= apart * shown[-1] else []
     axis.set_major_locator(FixedLocator([float(value) for value in shown]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

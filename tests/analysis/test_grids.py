@@ -2,8 +2,9 @@
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from analysis.grids import by_size, grid, nice_ticks, sizes
+from analysis.grids import by_size, grid, nice_ticks, number_axis, sizes
 
 
 def rows(engine: str, found: list[tuple[int, int]]) -> pd.DataFrame:
@@ -72,6 +73,19 @@ def test_an_axis_has_a_few_nice_numbers_however_long_or_short_it_is(
     low: float, high: float, shown: list[float]
 ) -> None:
     assert nice_ticks(low, high) == pytest.approx(shown)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [([8, 9, 16, 17], [8, 9, 16, 17]), ([1, 8, 9, 128, 512], [1, 8, 128, 512]), ([4], [4])],
+)
+def test_of_numbers_that_would_be_written_over_each_other_the_first_is_there(
+    values: list[float], shown: list[float]
+) -> None:
+    panel = Figure().subplots()
+    panel.set_xscale("log")
+    number_axis(panel.xaxis, values)
+    assert list(panel.xaxis.get_majorticklocs()) == shown
 
 
 def test_a_panel_that_shows_one_half_alone_says_so_where_others_show_both() -> None:
