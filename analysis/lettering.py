@@ -89,7 +89,7 @@ def _put_text(text: Any, shown: str) -> None:
 
 def _put_ticks(axis: Axis) -> None:
     formatter: Any = axis.get_major_formatter()
-    if not any(_WIDE.search(told(name)) for name in formatter.format_ticks(axis.get_majorticklocs())):
+    if not any(told(name) != name or _WIDE.search(name) for name in formatter.format_ticks(axis.get_majorticklocs())):
         return
     # Ticks get their words when they are drawn, which is later.
     axis.set_major_formatter(FuncFormatter(lambda value, position: _shown(formatter(value, position))))

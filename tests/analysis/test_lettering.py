@@ -114,3 +114,11 @@ def test_chinese_letters_and_capitals_count_for_more_than_small_ones() -> None:
     assert width("计算 TP1") == 6
     with lettered("zh"):
         assert width("计算 TP1") == pytest.approx(2 * 1.8 + 1 + 3 * 1.13)
+
+
+def test_words_at_ticks_that_chinese_has_in_latin_letters_are_put_there_too() -> None:
+    with lettered("zh"):
+        figure = Figure(figsize=(5, 3))
+        figure.subplots().set_xticks([0, 1], ["1\nb1", "1\nserved"])
+        figures.settle(figure, mark="m", title="t", left=0.7)
+    assert {"1\nb1", "1\nserving"} <= set(texts(figure))
