@@ -75,8 +75,13 @@ def _summarise(arguments: argparse.Namespace) -> int:
 
 def _command_meant(given: Path) -> str | None:
     """The command that a word which names no file is a misspelling of."""
-    near = get_close_matches(str(given), ("compare", *whatif.COMMANDS), n=1)
-    return near[0] if near and not given.exists() else None
+    if given.exists() or given.suffix or len(given.parts) > 1:
+        return None
+    apart = [name.partition(".")[2] for name in program.COMMANDS["analysis"]]
+    near = get_close_matches(str(given), ("compare", *whatif.COMMANDS, *filter(None, apart)), n=1)
+    if near and near[0] in apart:
+        return f"python -m analysis.{near[0]}"
+    return near[0] if near else f"one of compare, {', '.join(whatif.COMMANDS)}"
 
 
 def _compare(arguments: argparse.Namespace) -> int:

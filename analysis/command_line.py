@@ -18,7 +18,7 @@ from analysis.errors import TraceError
 _WORDS = (
     (r"^argument ", ""),
     (r"the following arguments are required: (.*)", r"\1: missing"),
-    (r"unrecognized arguments: (.*)", r"found \1 beyond what is expected"),
+    (r"unrecognized arguments: (\S+).*", r"found \1 beyond what is expected"),
     (r"expected one argument$", "found nothing behind it, expected a value"),
     (r"expected at least one argument$", "found nothing behind it, expected values"),
     (r"expected (\d+) arguments$", r"expected \1 values behind it"),

@@ -11,16 +11,26 @@ from typing import NoReturn
 from analysis import memory
 
 INTERRUPTED = 130
+COMMANDS = {
+    "analysis": ("analysis", "analysis.compact", "analysis.export", "analysis.report", "analysis.verdict"),
+    "study": ("study.calibrate", "study.publish", "study.sweep"),
+}
+"""What `python -m` runs of each package; of any other module it would run nothing, and say nothing."""
 _TURN_S = 0.05
 
 
 def begin(package: str) -> None:
     """Let an interruption end a command of the package with a line also while it is imported, which takes a second.
 
-    To be called by the package itself; where it is imported for anything else than its command, nothing changes.
+    Ends the program with a line where what is named is no command. To be called by the package itself; where it is
+    imported for anything else than its command, nothing changes.
     """
     given = sys.orig_argv
     named = given[given.index("-m") + 1] if "-m" in given[:-1] else ""
+    if named.partition(".")[0] == package and named not in COMMANDS[package]:
+        known = ", ".join(COMMANDS[package])
+        also = f"; or python -m analysis {named.partition('.')[2]}, if that is meant" if package == "analysis" else ""
+        sys.exit(f"error: python -m {named}: no command; expected one of {known}{also}")
     # A shell's background job starts with SIGINT ignored.
     if named.partition(".")[0] == package and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)

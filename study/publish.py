@@ -111,8 +111,9 @@ def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, An
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 for a user's error."""
     parser = Parser(prog="python -m study.publish", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a finished study folder")
-    parser.add_argument("recording", type=Path, help="where the recording goes, such as data/recordings/HOST-DATE")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a finished study folder")
+    told = "where the recording goes, such as data/recordings/HOST-DATE"
+    parser.add_argument("recording", type=Path, metavar="RECORDING", help=told)
     parser.add_argument("--note", default="", help="a sentence for whoever reads the recording")
     parser.add_argument("--note-zh", default="", help="the same in Chinese, for the report in Chinese")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)

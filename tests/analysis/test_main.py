@@ -60,6 +60,20 @@ def test_a_misspelled_command_is_told_from_a_trace(capsys: pytest.CaptureFixture
     assert (shown.out, shown.err) == ("", "predct: neither a file nor a command; the command may be predict\n")
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("report", "python -m analysis.report"),
+        ("help", "one of compare, predict, explain, fit, transfer, breake"),
+    ],
+)
+def test_a_word_that_is_no_file_is_answered_with_the_commands(
+    capsys: pytest.CaptureFixture[str], word: str, meant: str
+) -> None:
+    assert main([word, "some"]) == 1
+    assert capsys.readouterr().err.startswith(f"{word}: neither a file nor a command; the command may be {meant}")
+
+
 def test_json_is_a_list_with_an_object_per_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = traces.decode().write(tmp_path / "a.sqlite")
     packed = tmp_path / "b.sqlite.xz"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.program import COMMANDS
+
 CALL = "from analysis import program\ndef main():\n    {}\nprogram.run(main)"
 INTERRUPTING = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)"
 
@@ -57,6 +59,27 @@ def test_a_command_interrupted_while_it_is_imported_ends_with_a_line(
         env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("analysis.explain", "analysis.verdict; or python -m analysis explain, if that is meant"),
+        ("study.report", "expected one of study.calibrate, study.publish, study.sweep"),
+    ],
+)
+def test_a_module_that_is_no_command_says_so(module: str, said: str, root: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", module], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: python -m {module}: no command; expected one of ")
+    assert done.stderr.endswith(f"{said}\n")
+
+
+def test_every_command_is_known(root: Path) -> None:
+    found = {path.relative_to(root).with_suffix("") for package in COMMANDS for path in (root / package).glob("*.py")
+             if "__name__ == \"__main__\":" in path.read_text()}  # fmt: skip
+    names = {".".join(path.parts).removesuffix(".__main__") for path in found}
+    assert names == {name for known in COMMANDS.values() for name in known}
 
 
 def test_a_program_that_imports_the_package_keeps_its_own_way_with_interruptions(tmp_path: Path, root: Path) -> None:
