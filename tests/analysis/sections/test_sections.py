@@ -12,6 +12,7 @@ import pytest
 from analysis import sections
 from analysis.blocks import Section, Table
 from analysis.gathered import Gathered, gather
+from analysis.language import Text
 from analysis.sections import breakeven as breakevens
 from analysis.sections import (
     capacity,
@@ -81,6 +82,12 @@ def test_untraced_times_alone_show_nothing_of_traces(tmp_path: Path) -> None:
     for graphs, time_ms in (("off", 8.0), ("on", 4.0)):
         made.measured(tmp_path, graphs, {1: time_ms}, resolved={"graphs": graphs})
     assert ids(gathered(tmp_path)) == {"verdict", "iterations", "capacity"}
+
+
+def test_however_sections_were_made_one_after_the_other_they_stand_in_the_order_of_readers() -> None:
+    names = ("kernels", "verdict", "breakeven", "timeline", "paths")
+    found = sections.in_order(Section(id=name, title=Text(name)) for name in names)
+    assert [section.id for section in found] == ["verdict", "paths", "timeline", "breakeven", "kernels"]
 
 
 def test_sections_stand_in_the_order_in_which_readers_meet_them(traced: Gathered) -> None:
