@@ -75,8 +75,11 @@ def _summarise(arguments: argparse.Namespace) -> int:
 
 def _command_meant(given: Path) -> str | None:
     """The command that a word which names no file is a misspelling of."""
-    if given.exists() or given.suffix or len(given.parts) > 1:
-        return None
+    try:
+        if given.exists() or given.suffix or len(given.parts) > 1:
+            return None
+    except OSError:
+        return None  # as is told when it is opened
     apart = [name.partition(".")[2] for name in program.COMMANDS["analysis"]]
     near = get_close_matches(str(given), ("compare", *whatif.COMMANDS, *filter(None, apart)), n=1)
     if near and near[0] in apart:

@@ -52,7 +52,7 @@ def unpack(recording: Path, out: Path) -> None:
     """Write what a recording keeps as an SQLite file with nsys's names of tables and columns; raises TraceError."""
     with files.as_sqlite(recording) as packed, store.connected(packed, shown=recording) as source:
         if not Export(path=packed, database=source).columns(columns.TABLE):
-            raise TraceError(f"{recording}: not in the form of a recording; it may be a plain export already")
+            raise TraceError(f"{recording}: not in the form of a recording; a plain export is used as it is")
         with _written(out) as plain, closing(sqlite3.connect(plain)) as database:
             for table, names in columns.tables(source).items():
                 _unpack(source, database, table, names)

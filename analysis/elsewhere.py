@@ -46,7 +46,7 @@ def add(commands: "argparse._SubParsersAction[Parser]") -> None:
     moved.add_argument("--models", nargs=2, metavar=("TRACED", "OTHER"), help="models of data/models")
     moved.set_defaults(find=_transferred, show=_transfer_lines)
     where = commands.add_parser("breakeven", help="above which launch time, and up to which batch, graphs pay")
-    where.add_argument("--figure", type=Path, metavar="PNG", help="draw the map")
+    where.add_argument("--figure", type=Path, metavar="PNG", help="draw the map into this file, .png")
     where.set_defaults(find=_breakeven, show=breakeven.lines)
     theirs = commands.add_parser("published", help="published figures and rules of thumb, with a verdict on each")
     theirs.set_defaults(find=_published, show=_published_lines)
