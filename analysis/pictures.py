@@ -13,9 +13,6 @@ from analysis.lettering import lettered
 from analysis.page import Picture
 from analysis.workers import Given
 
-FIGURES_MOST_BYTES = 1_400_000
-"""What figures may take of a page as vectors."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Order:
@@ -32,19 +29,24 @@ def ordered(graphic: Graphic, out: Path, language: str) -> Given[Picture]:
     return workers.give(_picture, _Order(name=graphic.name, draw=graphic.draw, language=language, out=out))
 
 
-def fitted(pictures: Mapping[str, Picture], out: Path) -> dict[str, Picture]:
-    """The pictures within FIGURES_MOST_BYTES: beyond that the largest of the page are dots, their vectors in files."""
-    found, size = dict(pictures), sum(len(one.uri) for one in pictures.values())
-    if size <= FIGURES_MOST_BYTES:
+def fitted(pictures: Mapping[str, Picture], out: Path, room_bytes: int) -> dict[str, Picture]:
+    """The pictures within what a page has room for: beyond that the largest are dots there, their vectors in files."""
+    found, size = dict(pictures), size_bytes(pictures)
+    if size <= room_bytes:
         return found
     largest = sorted(pictures, key=lambda name: -len(pictures[name].uri))
     files = [out / pictures[name].png for name in largest]
     for name, uri in zip(largest, workers.in_processes(_dots, files, range(len(files), 0, -1)), strict=True):
-        if size <= FIGURES_MOST_BYTES:
+        if size <= room_bytes:
             break
         size += len(uri) - len(found[name].uri)
         found[name] = replace(found[name], uri=uri)
     return found
+
+
+def size_bytes(pictures: Mapping[str, Picture]) -> int:
+    """What the pictures take of a page."""
+    return sum(len(one.uri) for one in pictures.values())
 
 
 def _picture(order: _Order) -> Picture:

@@ -64,10 +64,14 @@ def _written(gathered: Gathered, out: Path, language: str) -> Path:
         given |= {one.name: pictures.ordered(one, out, language) for one in section.graphics}
     drawn = sections.in_order(made)
     _write_tables(gathered, drawn, out / "tables")
-    found = pictures.fitted({name: one.result() for name, one in given.items()}, out)
-    shown = {**told, "sections": drawn, "pictures": found, "language": language}
+    vectors = {name: one.result() for name, one in given.items()}
+    shown = {**told, "sections": drawn, "pictures": vectors, "language": language}
     (out / "report.md").write_text(page.markdown(shown), encoding="utf-8")
-    room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode())
+    room_bytes = PAGE_MOST_BYTES - len(page.html(shown).encode()) + pictures.size_bytes(vectors)
+    # The timeline comes first: vectors lie beside the page too.
+    fitting = pictures.fitted(vectors, out, room_bytes - timeline.most_bytes(begun))
+    room_bytes -= pictures.size_bytes(fitting)
+    shown["pictures"] = fitting
     shown["sections"] = sections.with_timeline(drawn, gathered, room_bytes, begun)
     (out / "report.html").write_text(page.html(shown), encoding="utf-8")
     return out / "report.html"

@@ -11,6 +11,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,16 @@ def _pair(halves: Mapping[str, Job], marks: Mapping[str, str], *, several: bool)
     return Pair(label=label, mark=marks[about["study"]], off=halves["off"].path, on=halves["on"].path)
 
 
+def most_bytes() -> int:
+    """What all of it may come to take of a page: the data of pairs, the library and the scripts."""
+    return MOST_BYTES + len(_library()) + _OWN_BYTES
+
+
+@cache
+def _library() -> str:
+    return packed_text(timeline_figure.library())
+
+
 def page(
     pairs: Sequence[Pair], room_bytes: int | None = None, begun: Iterator[str | None] | None = None
 ) -> Block | None:
@@ -117,7 +128,7 @@ def page(
     """
     kept: list[dict[str, Any]] = []
     left_out: Sequence[Pair] = ()
-    library = packed_text(timeline_figure.library())
+    library = _library()
     room = MOST_BYTES if room_bytes is None else min(MOST_BYTES, room_bytes - len(library) - _OWN_BYTES)
     for place, (pair, data) in enumerate(zip(pairs, begun or begin(pairs), strict=False)):
         if data is None:

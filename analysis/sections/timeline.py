@@ -28,6 +28,11 @@ def begin(gathered: Gathered) -> Begun:
     return Begun(pairs=pairs, data=timeline.begin(pairs))
 
 
+def most_bytes(begun: Begun) -> int:
+    """What of a page the timeline may come to take."""
+    return timeline.most_bytes() if begun.pairs else 0
+
+
 def build(gathered: Gathered, room_bytes: int | None = None, begun: Begun | None = None) -> Section | None:
     """None where no configuration has traces of both halves, node by node, that prove their labels; or no room."""
     begun = begun or begin(gathered)

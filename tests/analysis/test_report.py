@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from analysis import figures, pictures, report, timeline_figure
+from analysis import figures, pictures, report, timeline, timeline_figure
 from analysis.errors import TraceError
 from analysis.timeline_pack import packed_text
 from tests.analysis.languages import in_one
@@ -376,13 +376,19 @@ def test_what_differs_between_graphs_off_and_on_is_shown_by_group(shared):
 
 
 def test_figures_beyond_their_room_in_the_page_are_dots_and_stay_vectors_in_files(shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "FIGURES_MOST_BYTES", 300_000)
+    before = _images(shared[1])
+    room_bytes = len(shared[1].read_bytes()) - sum(map(len, before)) + timeline.MOST_BYTES + 300_000
+    monkeypatch.setattr(report, "PAGE_MOST_BYTES", room_bytes)
     page = report.build([shared[0]], tmp_path)
-    sources = [attrs["src"] for tag, attrs in Page(page.read_text()).tags if tag == "img"]
+    sources = _images(page)
     kinds = [source.partition(",")[0] for source in sources]
     assert {"data:image/svg+xml", "data:image/webp;base64"} == set(kinds)
     assert sum(map(len, sources)) <= 300_000
     assert len(list((tmp_path / "figures").glob("*.svg"))) == len(sources)
+
+
+def _images(page):
+    return [attrs["src"] for tag, attrs in Page(page.read_text()).tags if tag == "img"]
 
 
 def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_path, capsys):
@@ -430,6 +436,7 @@ def test_missing_values_and_text_in_one_column_become_text_or_missing():
 
 def test_the_timeline_takes_the_room_that_the_rest_of_the_page_leaves(shared, tmp_path, monkeypatch):
     whole = len(shared[1].read_bytes())
+    monkeypatch.setattr(pictures, "fitted", lambda found, out, room_bytes: found)
     monkeypatch.setattr(report, "PAGE_MOST_BYTES", whole // 2)
     text = page_of(shared[0], out=tmp_path)
     assert 'id="timeline"' in shared[1].read_text() and 'id="timeline"' not in text
