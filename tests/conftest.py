@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from analysis.pairs import Pair
 
 ROOT = Path(__file__).resolve().parents[1]
+# How long the replay takes is told by a test; whichever asks for it first makes it. A real nsys has once not found its
+# own processes ("Local Endpoint is not available") while both workers were busy.
+ALONE = frozenset({"replayed", "real_nsys"})
 GENERATED = ("__pycache__", "out", ".egg-info")
 Made = TypeVar("Made")
 
@@ -41,8 +44,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Tests of two workers run side by side, with all that they set up, but for those that must be alone."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
-    # How long the replay takes is told by a test; whichever asks for it first makes it.
-    alone = item.get_closest_marker("alone") or "replayed" in getattr(item, "fixturenames", ())
+    alone = item.get_closest_marker("alone") or not ALONE.isdisjoint(getattr(item, "fixturenames", ()))
     # Any file that all workers have will do; some file systems lock none exclusively that is open for reading only.
     with Path(__file__).open("rb+") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
