@@ -10,6 +10,7 @@ from analysis.account import rounded
 ON, OFF, UNDECIDED = "turn on", "turn off", "undecided"
 # Serving figures of two starts of one thing differ by so much; what differs by less says nothing.
 NOISE = 0.05
+SAME = f"no difference beyond {NOISE:.0%}"
 MORE_IS_BETTER = {"output_tok_s": True, "ttft_ms_p50": False, "ttft_ms_p99": False, "tpot_ms_p50": False}
 WORDS = {
     "output_tok_s": "output tokens/s",
@@ -28,10 +29,11 @@ def verdicts(beside: pd.DataFrame) -> list[dict[str, Any]]:
     saturated: below that the arrivals decide it, but for how long the last answers take.
     """
     both = beside[(beside["off_starts_count"] > 0) & (beside["on_starts_count"] > 0)]
-    return [_verdict(row) for row in both.to_dict("records")]
+    return [verdict(row) for row in both.to_dict("records")]
 
 
-def _verdict(row: Mapping[Any, Any]) -> dict[str, Any]:
+def verdict(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The verdict of one load point that has both halves, as `verdicts` gives it."""
     sides = {graphs: {name: rounded(row[f"{graphs}_{name}"]) for name in MORE_IS_BETTER} for graphs in ("off", "on")}
     gains = {name: _gain(sides["off"][name], sides["on"][name], more) for name, more in MORE_IS_BETTER.items()}
     if row["rate"] > 0 and "saturated" not in str(row["caution"]):
@@ -48,7 +50,7 @@ def _verdict(row: Mapping[Any, Any]) -> dict[str, Any]:
         "measured_gain": gains,
         "starts": int(min(row["off_starts_count"], row["on_starts_count"])),
         "verdict": said,
-        "why": "; ".join(parts) or f"no difference beyond {NOISE:.0%}",
+        "why": "; ".join(parts) or SAME,
         "caution": str(row["caution"]),
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import serving, shown
+from analysis import load_verdict, serving, shown
 from analysis.figures import layout_title
 from analysis.language import Text, read, say
 from analysis.recordings import VARIANT, Study
@@ -82,19 +82,26 @@ def answers(table: pd.DataFrame) -> list[Text]:
 
 def _answer(row: dict[Any, Any], source: str) -> Text:
     return say(
-        "{engine}, {model}, {layout}{source} serving {load}, graphs off / on: {tokens} tokens/s{drain}, TTFT {ttft} "
-        "ms, TPOT {tpot} ms (medians{caution}).",
+        "{engine}, {model}, {layout}{source} serving {load}: {verdict}; graphs off / on: {tokens} tokens/s{drain}, "
+        "TTFT {ttft} ms, TPOT {tpot} ms (medians{caution}).",
         engine=shown.engine(row),
         model=row["model"],
         layout=layout_title(row["tp"], row["split"]),
         source=source,
         load=_load(row),
+        verdict=_verdict(load_verdict.verdict(row)),
         tokens=shown.either(row["off_output_tok_s"], row["on_output_tok_s"]),
         drain=say(" until the last answer") if row["rate"] > 0 else "",
         ttft=shown.either(row["off_ttft_ms_p50"], row["on_ttft_ms_p50"]),
         tpot=shown.either(row["off_tpot_ms_p50"], row["on_tpot_ms_p50"]),
         caution=say("; {caution}", caution=read(row["caution"])) if row["caution"] else "",
     )
+
+
+def _verdict(found: Mapping[str, Any]) -> Text:
+    if found["why"] == load_verdict.SAME:
+        return say("no difference beyond noise")
+    return {load_verdict.ON: say("turn on"), load_verdict.OFF: say("turn off")}.get(found["verdict"], say("undecided"))
 
 
 def _load(row: dict[Any, Any]) -> Text:

@@ -63,9 +63,21 @@ def test_saturation_and_failures_are_cautions_of_their_half() -> None:
 def test_the_answer_names_what_was_asked_and_both_halves() -> None:
     (sentence,) = answers(beside(pd.concat([points("off", [8.2]), points("on", [4.11], output_tok_s=1234.4)])))
     assert sentence == (
-        "vLLM, llama3-8b, TP1 serving 4 requests/s, graphs off / on: 10 / 1234 tokens/s until the last "
+        "vLLM, llama3-8b, TP1 serving 4 requests/s: turn on; graphs off / on: 10 / 1234 tokens/s until the last "
         "answer, TTFT 10 / 10 ms, TPOT 8.20 / 4.11 ms (medians)."
     )
+
+
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        ({"tpot_ms_p50": 8.2}, "no difference beyond noise"), ({"tpot_ms_p50": 16.4}, "turn off"),
+        ({"tpot_ms_p50": 4.1, "ttft_ms_p50": 20.0}, "undecided"),
+    ],
+)  # fmt: skip
+def test_the_answer_begins_with_what_to_do(on: dict[str, float], said: str) -> None:
+    (sentence,) = answers(beside(pd.concat([points("off", [8.2]), points("on", [on.pop("tpot_ms_p50")], **on)])))
+    assert f"serving 4 requests/s: {said}; graphs off / on:" in sentence
 
 
 @pytest.fixture
@@ -120,7 +132,7 @@ def test_starts_that_were_loaded_beside_others_are_a_caveat(folder: Path) -> Non
 def test_the_report_shows_serving_with_its_answer_and_its_table(folder: Path, tmp_path: Path) -> None:
     page = report.build([folder], tmp_path / "report")
     text = page.with_suffix(".md").read_text()
-    assert "TP1 serving 4 requests/s, graphs off / on:" in text and "## Under load" in text
+    assert "TP1 serving 4 requests/s: turn on; graphs off / on:" in text and "## Under load" in text
     assert "TPOT 10 / 5 ms" in text and "the client took 95% of a core" in text
     assert (tmp_path / "report" / "tables" / "serving.csv").read_text().count("\n") == 2
 
