@@ -91,7 +91,7 @@ def _replays(trace: Trace, pays_after_steps: float | None) -> dict[str, Any]:
     sizes = max(decode["sequences"].nunique(), 1)
     text = f"{len(decode) / sizes:.0f} replays for each batch size in this capture window"
     if pays_after_steps is None:
-        return _answer(question, UNKNOWN, f"{text}; what capturing cost is not recorded")
+        return _answer(question, UNKNOWN, f"{text}; after how many decode steps capturing is paid for is not known")
     if not np.isfinite(pays_after_steps):
         return _answer(question, NO, f"{text}, which save nothing")
     needed = max(REPLAYS_LEAST, pays_after_steps)

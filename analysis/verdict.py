@@ -7,6 +7,7 @@ published decision flow.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from analysis.headline import gains
 from analysis.load_verdict import OFF, ON, UNDECIDED
 from analysis.pairs import variant
 from analysis.recordings import VARIANT, Study, open_study
+from analysis.shown import SERVED
 
 _KEYS = ["engine", "model", "tp", *VARIANT]
 _HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'measured off / on':>20}  verdict"
@@ -70,7 +72,8 @@ def _configuration(
     claim = claims.of(key[_KEYS.index("engine")])
     foretold = _foretold(traces, {row["batch"] for row in measured}, claim)
     paid = cost.find(_of(told, key), measured)
-    doubts, answers = _traced(traces, paid["capture_s"], paid["pays_after_steps"])
+    saves_nothing = bool(measured) and paid["capture_s"] is not None and paid["pays_after_steps"] is None
+    doubts, answers = _traced(traces, math.inf if saves_nothing else paid["pays_after_steps"])
     doubts = [*_mislabelled(study, key), *doubts]
     workloads = load_verdict.verdicts(mine_served)
     rows = [*measured, *decisive(foretold)]
@@ -80,7 +83,8 @@ def _configuration(
         "by_batch": measured,
         "predicted_by_batch": foretold,
         "by_load": workloads,
-        "capture_sizes": [row["batch"] for row in rows if row["verdict"] == ON],
+        # A trace taken while serving is of no one size.
+        "capture_sizes": [row["batch"] for row in rows if row["verdict"] == ON and row["batch"] != SERVED],
         "cost": paid,
         "questions": answers,
     }
@@ -146,9 +150,7 @@ def _mislabelled(study: Study, key: tuple[Any, ...]) -> list[str]:
     return [f"{case}: {wrong[case]}" for case in cases if case in wrong]
 
 
-def _traced(
-    traces: pd.DataFrame, capture_s: float | None, pays_after_steps: float | None
-) -> tuple[list[str], list[dict[str, Any]]]:
+def _traced(traces: pd.DataFrame, pays_after_steps: float | None) -> tuple[list[str], list[dict[str, Any]]]:
     """Why the traces contradict their labels, and the five questions, by the first trace with graphs, else without."""
     nodes = traces[traces["tracing"] == "node"].sort_values("graphs", ascending=False, kind="stable")
     if nodes.empty:
@@ -158,8 +160,7 @@ def _traced(
     found = predict.facts(trace)
     ran = "on" if found.graphs else "off"
     doubts = [f"{row['case']}: labelled graphs {row['graphs']}, traced {ran}"] if ran != row["graphs"] else []
-    never = capture_s is not None and pays_after_steps is None
-    return doubts, questions.answers(trace, found, float("inf") if never else pays_after_steps)
+    return doubts, questions.answers(trace, found, pays_after_steps)
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -177,7 +178,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
             )
         for row in one["predicted_by_batch"]:
             off, on, gain = (Estimate(**row[f"predicted_{name}"]) for name in ("off_ms", "on_ms", "gain"))
-            yield f"  batch {row['batch']}, PREDICTED: off {off} ms, on {on} ms, off / on {gain}: {row['verdict']}"
+            when = "while serving" if row["batch"] == SERVED else f"batch {row['batch']}"
+            yield f"  {when}, PREDICTED: off {off} ms, on {on} ms, off / on {gain}: {row['verdict']}"
             yield from claims.lines(row)
         yield from (line for load in one["by_load"] for line in load_verdict.lines(load))
         yield from cost.lines(one["cost"])
@@ -188,7 +190,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 def _sizes(one: Mapping[str, Any]) -> str:
     """At which batches graphs gain; of a configuration that only served none was asked about."""
     sizes = ", ".join(map(str, one["capture_sizes"])) or "none"
-    return f"; sizes worth a graph: {sizes}" if one["by_batch"] or one["predicted_by_batch"] else ""
+    asked = any(row["batch"] != SERVED for row in (*one["by_batch"], *one["predicted_by_batch"]))
+    return f"; sizes worth a graph: {sizes}" if asked else ""
 
 
 if __name__ == "__main__":

@@ -160,6 +160,23 @@ def test_words_mark_what_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert row.split() == ["1", "10", "5", "2", "[2,", "2]", "turn", "on", "(1", "start)"]
 
 
+def test_a_trace_taken_while_serving_is_of_no_one_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verdict, "_says", lambda gain: "turn on")
+    studies.write_case(tmp_path, graphs="off", traced_graphs="off", batch=0)
+    studies.write_case(tmp_path, graphs="on", traced_graphs="on", batch=0)
+    studies.write_case(tmp_path, graphs="on", tpot_ms=[5.0] * 3, resolved=CAPTURED)
+    one = found(studies.write_study(tmp_path))
+    assert (one["cost"]["capture_s"], one["capture_sizes"]) == (2.0, [])
+    # No batch was timed with both, so it is not known what a replay saves.
+    assert one["questions"][-1]["answer"] == "not known"
+    assert verdict.main([str(tmp_path)]) == 0
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert "worth a graph" not in first
+    assert second.startswith("  while serving, PREDICTED: off ")
+
+
 def test_json_is_what_the_words_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verdict.main([str(study(tmp_path, [10.0] * 3, [5.0] * 3)), "--json"]) == 0
     [one] = json.loads(capsys.readouterr().out)["configurations"]
