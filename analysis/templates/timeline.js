@@ -125,10 +125,11 @@ function listen(name) {
     if (event.pointerType !== "touch") hover(event.buttons ? null : at(event), event);
   });
   events.addEventListener("pointerleave", () => hover(null));
-  events.addEventListener("pointerdown", (event) => { pressed = [event.clientX, event.clientY]; });
+  events.addEventListener("pointerdown", ({ clientX, clientY }) => { pressed = { clientX, clientY }; });
+  // Where it was pressed: a click tells whole dots, and what is thin would be pointed at and not chosen.
   events.addEventListener("click", (event) => {
-    const moved = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4;
-    if (!moved) choose(at(event));
+    const begun = pressed ?? event;
+    if (Math.hypot(event.clientX - begun.clientX, event.clientY - begun.clientY) <= 4) choose(at(begun));
   });
   events.addEventListener("keydown", (event) => key(name, event));
   // Fingers scroll the page up and down and move the timeline sideways.

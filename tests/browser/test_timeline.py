@@ -192,6 +192,23 @@ def test_pointing_at_an_operation_tells_its_name_duration_gap_and_cause(shown: C
     assert [round(1e6 * arrow[name][0]) for name in ("x0", "x1")] == [2, 70]
 
 
+def test_what_is_pointed_at_is_chosen_between_two_dots_too(shown: Callable[..., Page]) -> None:
+    page = shown(ONE_GPU)
+    box = _plot(page, "off").bounding_box()
+    assert box is not None
+    chosen, tip = page.locator(".tl-panel .tl-name"), page.locator(".tl-tip")
+    seen = 0
+    for step in range(48):
+        page.mouse.move(box["x"] + box["width"] * 0.3 + 7.9 * step, box["y"] + 40.0 + 0.45 * step)
+        page.evaluate(DRAWN)
+        pointed = [tip.locator(".tl-name").inner_text()] if tip.is_visible() else []
+        page.mouse.down()
+        page.mouse.up()
+        assert chosen.all_inner_texts() == pointed
+        seen += len(pointed)
+    assert seen > 10
+
+
 def test_a_hostile_kernel_name_is_text(shown: Callable[..., Page]) -> None:
     page = shown(MADE)
     _point(page, "off", 55e-6, row=1)
