@@ -65,17 +65,18 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
     With graphs an iteration grows with the batch, along a line; without, it stays what the host takes, until the line
     reaches that. windows: as recordings.open_study gives them. measured_ratio is graphs off over on at measured_up_to,
-    the largest batch. Where graphs gain less than NO_GAIN at a larger batch and more at a smaller one,
-    measured_between is those two. Otherwise predicted_batch is where the line would meet what the host takes: a guess
-    without an interval, since products of larger batches are no longer bound by memory; None where nothing is claimed
-    of the engine.
+    the largest batch, over pairs of starts of one repeat where there are two, as headline.gains has it. Where graphs
+    gain less than NO_GAIN at a larger batch and more at a smaller one, measured_between is those two. Otherwise
+    predicted_batch is where the line would meet what the host takes: a guess without an interval, since products of
+    larger batches are no longer bound by memory; None where nothing is claimed of the engine.
     """
     starts = windows.groupby([*_KEYS, "graphs", "batch", "case"])["tpot_ms"].median()
     times = starts.groupby([*_KEYS, "graphs", "batch"]).median().unstack("graphs")
     found: list[dict[str, Any]] = []
     if times.empty or not {"off", "on"} <= set(times.columns):
         return found
-    for key, mine in times.dropna().groupby(level=_KEYS):
+    times = times.dropna()
+    for key, mine in times.assign(gain=_paired(windows).combine_first(times["off"] / times["on"])).groupby(level=_KEYS):
         by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
         if len(by_batch) >= 2:
             about: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
@@ -84,8 +85,15 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
+def _paired(windows: pd.DataFrame) -> "pd.Series[float]":
+    """The gain by _KEYS and batch, the median over pairs of starts of one repeat; absent where there are not two."""
+    repeats = windows.groupby([*_KEYS, "batch", "graphs", "repeat"])["tpot_ms"].median().unstack("graphs").dropna()
+    by_batch = (repeats["off"] / repeats["on"]).groupby([*_KEYS, "batch"])
+    return by_batch.median()[by_batch.count() >= 2]
+
+
 def _crossing(by_batch: pd.DataFrame) -> dict[str, Any]:
-    largest, gains = by_batch.index.max(), by_batch["off"] / by_batch["on"]
+    largest, gains = by_batch.index.max(), by_batch["gain"]
     return {
         "mark": "PREDICTED",
         "predicted_batch": None if gains[largest] < NO_GAIN else _meeting(by_batch),
@@ -111,24 +119,30 @@ def _meeting(by_batch: pd.DataFrame) -> int | None:
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
     """The rows as tables in words; columns of what is foretold say PREDICTED."""
     heads = f"{'PREDICTED break-even, us a launch':>34} {'recorded host, us':>18} {'PREDICTED for it':>17}"
-    yield f"{'':34} {'GPU':>8} {heads}"
+    several = len({row["study"] for row in (*found["launches"], *found["batches"])}) > 1
+    names = [_name(row, several) for row in (*found["launches"], *found["batches"])]
+    wide = max(34, *map(len, names))
+    yield f"{'':{wide}} {'GPU':>8} {heads}"
     for row in found["launches"]:
         took = "-" if row["measured_launch_us"] is None else f"{row['measured_launch_us']:.1f}"
         breakeven = Estimate(**row["predicted_breakeven_us"])
-        yield f"{_name(row):34} {row['gpu']:>8} {breakeven!s:>34} {took:>18} {row['predicted_bound'] or '-':>17}"
+        told = f"{breakeven!s:>34} {took:>18} {row['predicted_bound'] or '-':>17}"
+        yield f"{_name(row, several):{wide}} {row['gpu']:>8} {told}"
     yield ""
     heads = f"{'measured off/on':>16} {'at batch':>9} {'measured end of gain':>21}"
-    yield f"{'':34} {heads} {'PREDICTED GPU-bound from batch, a guess':>40}"
+    yield f"{'':{wide}} {heads} {'PREDICTED GPU-bound from batch, a guess':>40}"
     for row in found["batches"]:
         at = (row["predicted_batch"] or "-") if row["claimed"] else "not claimed"
         between = "-" if row["measured_between"] is None else "{} to {}".format(*row["measured_between"])
         measured = f"{row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {between:>21}"
-        yield f"{_name(row):34} {measured} {at:>40}"
-    yield from (f"left out: {row['study']} {_name(row)}, not claimed" for row in found["left_out"])
+        yield f"{_name(row, several):{wide}} {measured} {at:>40}"
+    yield from (f"left out: {_name(row, True)}, not claimed" for row in found["left_out"])
     for engine in sorted({row["engine"] for row in (*found["left_out"], *found["batches"]) if not row["claimed"]}):
         yield from claims.lines(claims.of(engine))
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def _name(row: Mapping[str, Any], of_study: bool) -> str:
+    """The configuration, behind its study where several are shown, which may have measured the same."""
     batch = f" b{row['batch']}" if "batch" in row else ""
-    return f"{row['engine']} {row['model']} TP{row['tp']}{batch}{variant(row)}"
+    study = f"{row['study']} " if of_study else ""
+    return f"{study}{row['engine']} {row['model']} TP{row['tp']}{batch}{variant(row)}"

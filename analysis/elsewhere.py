@@ -111,7 +111,9 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
         raise TraceError(f"--figure: found {arguments.figure}, expected a name that ends in .png, which it will be")
     found = _pairs(folders)
     rows = breakeven.rows(claimed(found, folders), predict.recorded())
-    batches = [row for folder in folders for row in breakeven.batches(open_study(folder).windows)]
+    batches = [
+        {"study": folder.name, **row} for folder in folders for row in breakeven.batches(open_study(folder).windows)
+    ]
     if arguments.figure:
         # What draws takes longer to import than a trace to read.
         from analysis import launch_map  # noqa: PLC0415

@@ -14,7 +14,7 @@ KEYS = {"engine": "vllm", "model": "llama", "tp": 1, "compile": "engine", "setti
 
 def windows(off_ms: dict[int, float], on_ms: dict[int, float]) -> pd.DataFrame:
     rows = [
-        {**KEYS, "graphs": graphs, "batch": batch, "case": graphs, "tpot_ms": ms}
+        {**KEYS, "graphs": graphs, "batch": batch, "case": graphs, "repeat": 1, "tpot_ms": ms}
         for graphs, times in (("off", off_ms), ("on", on_ms))
         for batch, ms in times.items()
     ]
@@ -56,9 +56,27 @@ def test_of_engines_that_are_not_claimed_what_was_measured_stands_and_nothing_is
     pair = made(3, engine="hf")
     [left] = breakeven.left_out([made(1), pair])
     assert (left["study"], left["engine"], left["batch"], left["claimed"]) == ("made", "hf", 3, False)
-    shown = list(breakeven.lines({"launches": [], "batches": [row], "left_out": [left]}))
+    shown = list(breakeven.lines({"launches": [], "batches": [{"study": "made", **row}], "left_out": [left]}))
     assert shown[-3].endswith(" not claimed") and shown[-3].startswith("hf llama TP1 ")
     assert shown[-2:] == ["left out: made hf llama TP1 b3, not claimed", f"  not claimed: {left['why_not_claimed']}"]
+
+
+def test_the_gain_is_that_of_pairs_of_starts_as_everywhere_else() -> None:
+    # Off / on 2, 4 and 3 in the repeats; of the medians, 10 and 4 ms, it would be 2.5.
+    halves = [windows({1: off, 8: off}, {1: on, 8: on}) for off, on in ((8, 4), (20, 5), (10, 10 / 3))]
+    repeats = [half.assign(repeat=number, case=half["graphs"] + str(number)) for number, half in enumerate(halves)]
+    [row] = breakeven.batches(pd.concat(repeats))
+    assert row["measured_ratio"] == pytest.approx(3)
+
+
+def test_of_several_studies_each_row_says_which() -> None:
+    [row] = breakeven.batches(windows({1: 10.0, 21: 10.0}, {1: 4.1, 21: 6.1}))
+    one, two = ({"study": study, **row} for study in ("one", "a-name-of-more-than-thirty-four-letters"))
+    alone = list(breakeven.lines({"launches": [], "batches": [one], "left_out": []}))
+    assert alone[-1].startswith("vllm llama TP1 ")
+    *_, head, first, second = breakeven.lines({"launches": [], "batches": [one, two], "left_out": []})
+    assert first.startswith("one vllm llama TP1 ") and second.startswith(f"{two['study']} vllm llama TP1 ")
+    assert len({*map(len, (head, first, second))}) == 1
 
 
 def test_one_batch_makes_no_line() -> None:
