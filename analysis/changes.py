@@ -170,10 +170,14 @@ def _differs(studies: Studies, starts: pd.DataFrame) -> Iterator[str]:
 
 
 def _settings(said: Iterator[Mapping[str, Any]]) -> dict[str, str]:
-    """Every key with the values that several records have of it; what is None or empty is left out."""
+    """Every key with the values that several records have of it; what is None or empty is left out.
+
+    What is asked of serving has its keys in one of its own: these count as all others do.
+    """
     found: dict[str, dict[str, None]] = {}
     for one in said:
-        for key, value in one.items():
+        flat = {**one, **one["serving"], "serving": None} if isinstance(one.get("serving"), Mapping) else one
+        for key, value in flat.items():
             if value not in (None, "", [], {}):
                 found.setdefault(key, {})[str(value)] = None
     return {key: ", ".join(sorted(values)) for key, values in found.items()}

@@ -38,7 +38,8 @@ def count(value: float) -> str:
 
 def percent(ratio: float) -> str:
     """How much more than 1 a ratio is, in per cent with its sign."""
-    return NONE if pd.isna(ratio) else f"{100 * (ratio - 1):+.1f}"
+    # Adding 0 takes the sign off what is rounded to -0.
+    return NONE if pd.isna(ratio) else f"{round(100 * (ratio - 1), 1) + 0.0:+.1f}"
 
 
 def bracket(low: float, high: float) -> str:

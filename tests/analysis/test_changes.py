@@ -107,6 +107,15 @@ def test_another_workload_and_other_kernels_are_named() -> None:
     assert row(table)["differs"] == "prompt_tokens 128 → 512; attention_backend fa3 → triton"
 
 
+def test_of_what_was_asked_of_serving_that_alone_is_named_that_differs_and_is_no_load() -> None:
+    asked = {"rates": [11.0], "concurrency": [64], "lengths": "sharegpt", "load_s": 20}
+    studies = (
+        ("a", {"off r1": record(serving=asked)}),
+        ("b", {"off r1": record(serving={**asked, "rates": [12.0], "load_s": 60})}),
+    )
+    assert row(compared(windows("a", [8]), windows("b", [4]), studies=studies))["differs"] == "load_s 20 → 60"
+
+
 def test_off_over_on_differs_in_whatever_either_half_differs_in() -> None:
     first = {"off r1": record(seed=0), "on r1": record(seed=0, captured=[1])}
     studies = (("a", first), ("b", {"off r1": record(seed=1), "on r1": record(seed=0)}))

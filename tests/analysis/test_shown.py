@@ -28,7 +28,7 @@ def test_an_interval_keeps_its_digits_where_a_number_alone_would_drop_them() -> 
 
 
 def test_a_ratio_is_told_as_what_it_adds() -> None:
-    assert [shown.percent(ratio) for ratio in (1.192, 0.97, math.nan)] == ["+19.2", "-3.0", "-"]
+    assert [shown.percent(ratio) for ratio in (1.192, 0.97, 0.9999, math.nan)] == ["+19.2", "-3.0", "+0.0", "-"]
 
 
 def test_a_layout_and_a_trace_taken_while_serving_have_their_words() -> None:
