@@ -76,7 +76,8 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
     if times.empty or not {"off", "on"} <= set(times.columns):
         return found
     times = times.dropna()
-    for key, mine in times.assign(gain=_paired(windows).combine_first(times["off"] / times["on"])).groupby(level=_KEYS):
+    times["gain"] = _paired(windows).reindex(times.index).fillna(times["off"] / times["on"])
+    for key, mine in times.groupby(level=_KEYS):
         by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
         if len(by_batch) >= 2:
             about: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
