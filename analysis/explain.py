@@ -11,6 +11,7 @@ from analysis.account import Account, rounded
 from analysis.calibrations import Calibration
 from analysis.estimates import Estimate, within
 from analysis.iterations import Trace
+from analysis.names import short
 from analysis.predict import Model
 from analysis.replay import Graph
 from analysis.typical import Typical
@@ -168,7 +169,7 @@ def _host_lines(host: Mapping[str, Any]) -> list[str]:
     ]
     for site in host["slow_sites"][:2]:
         result.append(
-            f"  traced: slow between {site['before'][:48]} and {site['after'][:48]}: {site['interval_us']:.0f} us, "
+            f"  traced: slow between {short(site['before'])} and {short(site['after'])}: {site['interval_us']:.0f} us, "
             f"{site['per_iteration']:.1f} times, {site['total_ms']:.2f} ms an iteration"
         )
     return result

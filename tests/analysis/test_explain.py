@@ -92,6 +92,12 @@ def test_what_the_host_does_adds_up_to_its_iteration() -> None:
     assert host["slow_sites"]
 
 
+def test_slow_places_are_told_by_the_kernels_short_names() -> None:
+    slow = [line for line in explain.lines(recorded("vllm", 1, "off")) if "slow between" in line]
+    assert len(slow) == 2
+    assert not any("::" in line or "void " in line for line in slow)
+
+
 @pytest.mark.parametrize("graphs", ["off", "on"])
 def test_every_foretold_number_is_on_a_line_that_says_so(graphs: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(traces.recorded("vllm", 4, graphs))
