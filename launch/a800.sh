@@ -2,5 +2,6 @@
 # The whole study on a host with A800s:  launch/a800.sh OUTPUT_FOLDER [MORE FLAGS OF study.sweep]
 set -euo pipefail
 out=${1:?usage: launch/a800.sh OUTPUT_FOLDER [MORE FLAGS OF study.sweep]}
+[[ $out != -* ]] || { echo "usage: launch/a800.sh OUTPUT_FOLDER [MORE FLAGS OF study.sweep]; found $out for the folder" >&2; exit 1; }
 cd "$(dirname "$0")/.."
 exec "${PYTHON:-.venv/bin/python}" -m study.sweep --study all-models --gpu a800 --out "$out" "${@:2}"

@@ -47,6 +47,7 @@ def test_the_cluster_s_script_runs_live_and_hands_its_flags_on(root: Path, tmp_p
 
 @pytest.mark.parametrize("script", [*(f"{host}.sh" for host in HOSTS), "slurm.sbatch"])
 def test_a_script_without_its_folder_says_how_it_is_called(root: Path, script: str) -> None:
-    done = ran(root, script)
-    assert done.returncode == 1
-    assert f"launch/{script} OUTPUT_FOLDER" in done.stderr
+    for given, found in (([], ""), (["--dry-run"], "; found --dry-run for the folder")):
+        done = ran(root, script, *given)
+        assert done.returncode == 1
+        assert f"launch/{script} OUTPUT_FOLDER [MORE FLAGS OF study.sweep]{found}\n" in done.stderr
