@@ -25,6 +25,9 @@ def test_the_answer_is_on_the_first_screen(replayed: Replayed, open_page: Opener
     starts = [box["y"] for box in tops if box is not None]
     assert starts[0] < starts[1] < page.viewport_size["height"]
     assert screen == "phone" or starts[2] < page.viewport_size["height"] / 2
+    assert page.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('#verdict .scroll'))"
+    )
 
 
 def test_a_printed_table_is_no_wider_than_the_paper(replayed: Replayed, open_page: Opener) -> None:
