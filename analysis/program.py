@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -16,14 +17,16 @@ COMMANDS = {
     "study": ("study.calibrate", "study.publish", "study.sweep"),
 }
 """What `python -m` runs of each package; of any other module it would run nothing, and say nothing."""
+_NEEDED = ("pandas", "psutil")
+"""What an interpreter lacks that is not the one that the project was installed into."""
 _TURN_S = 0.05
 
 
 def begin(package: str) -> None:
     """Let an interruption end a command of the package with a line also while it is imported, which takes a second.
 
-    Ends the program with a line where what is named is no command. To be called by the package itself; where it is
-    imported for anything else than its command, nothing changes.
+    Ends the program with a line where what is named is no command, or the interpreter lacks what the project installs.
+    To be called by the package itself; where it is imported for anything else than its command, nothing changes.
     """
     given = sys.orig_argv
     named = given[given.index("-m") + 1] if "-m" in given[:-1] else ""
@@ -31,6 +34,10 @@ def begin(package: str) -> None:
         known = ", ".join(COMMANDS[package])
         also = f"; or python -m analysis {named.partition('.')[2]}, if that is meant" if package == "analysis" else ""
         sys.exit(f"error: python -m {named}: no command; expected one of {known}{also}")
+    absent = [name for name in _NEEDED if find_spec(name) is None] if named.partition(".")[0] == package else []
+    if absent:
+        own = f".venv/bin/python -m {named}"
+        sys.exit(f"error: no {', '.join(absent)} in {sys.executable}; expected what make sweep installs; run {own}")
     # A shell's background job starts with SIGINT ignored.
     if named.partition(".")[0] == package and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)

@@ -75,6 +75,17 @@ def test_a_module_that_is_no_command_says_so(module: str, said: str, root: Path)
     assert done.stderr.endswith(f"{said}\n")
 
 
+@pytest.mark.parametrize("module", ["analysis", "analysis.verdict", "study.sweep"])
+def test_an_interpreter_without_the_project_is_told_from_it(module: str, root: Path) -> None:
+    # -S leaves the installed packages out.
+    done = subprocess.run([sys.executable, "-S", "-m", module], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: no pandas, psutil in {sys.executable}; expected what make sweep installs; "
+        f"run .venv/bin/python -m {module}\n"
+    )
+
+
 def test_every_command_is_known(root: Path) -> None:
     found = {path.relative_to(root).with_suffix("") for package in COMMANDS for path in (root / package).glob("*.py")
              if "__name__ == \"__main__\":" in path.read_text()}  # fmt: skip
