@@ -69,6 +69,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for name, word in WORDS.items():
         off, on = found["measured_off"][name], found["measured_on"][name]
         if off is not None and on is not None:
-            yield f"      {word}: off {off:.4g}, on {on:.4g}{' ms' if '_ms' in name else ''}"
+            yield f"      {word}: off {_number(off)}, on {_number(on)}{' ms' if '_ms' in name else ''}"
     if found["caution"]:
         yield f"      caution: {found['caution']}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

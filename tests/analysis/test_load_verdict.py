@@ -63,7 +63,9 @@ def test_figures_that_nobody_got_say_nothing() -> None:
 
 
 def test_words_say_the_load_the_verdict_and_both_halves() -> None:
-    lines = list(load_verdict.lines(judged({}, {"output_tok_s": 120.0, "failures": "1 stalled"})))
+    late = {"ttft_ms_p99": 10482.6}
+    lines = list(load_verdict.lines(judged(late, {"output_tok_s": 120.0, "failures": "1 stalled"} | late)))
     assert lines[0] == "  serving 4 requests in flight (1 start): turn on: better output tokens/s"
     assert "      output tokens/s: off 100, on 120" in lines
+    assert "      99th percentile of TTFT: off 10483, on 10483 ms" in lines
     assert lines[-1] == "      caution: graphs on: 1 stalled"
