@@ -122,7 +122,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     heads = f"{'PREDICTED break-even, us a launch':>34} {'recorded host, us':>18} {'PREDICTED for it':>17}"
     several = len({row["study"] for row in (*found["launches"], *found["batches"])}) > 1
     names = [_name(row, several) for row in (*found["launches"], *found["batches"])]
-    wide = max(34, *map(len, names))
+    wide = max([34, *map(len, names)])
     yield f"{'':{wide}} {'GPU':>8} {heads}"
     for row in found["launches"]:
         took = "-" if row["measured_launch_us"] is None else f"{row['measured_launch_us']:.1f}"

@@ -179,14 +179,15 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
     yield ""
     yield "Each configuration PREDICTED by the others, beside what was measured (ms, untraced):"
     heads = f"{'PREDICTED on':>22} {'measured':>9} {'error':>7} {'PREDICTED R':>20} {'measured off/on':>16}"
-    yield f"{'':48} {heads}  PREDICTED bound"
+    wide = max([48, *map(len, map(_configuration, on.to_dict("records")))])
+    yield f"{'':{wide}} {heads}  PREDICTED bound"
     for row in on.to_dict("records"):
         held = ("" if row["covered"] else " outside") + ("" if row["claimed"] else " not claimed")
         predicted = f"{row['predicted_on_ms']:.3g} [{row['predicted_low_ms']:.3g}, {row['predicted_high_ms']:.3g}]"
         r = f"{row['predicted_ratio']:.3g} [{row['predicted_low_ratio']:.3g}, {row['predicted_high_ratio']:.3g}]"
         yield (
-            f"{_configuration(row):48} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} {r:>20} "
-            f"{row['measured_ratio']:16.2f}  {row['predicted_bound']}{held}"
+            f"{_configuration(row):{wide}} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} "
+            f"{r:>20} {row['measured_ratio']:16.2f}  {row['predicted_bound']}{held}"
         )
     yield f"graphs on from off: {_summary(on[on['claimed']])}"
     for known, rows in off[off["claimed"]].groupby("known", sort=False):
