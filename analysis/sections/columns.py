@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis import grids, shown
 from analysis.blocks import Cell, Row
-from analysis.figures import SWEEP
+from analysis.figures import SWEEP, one_source
 from analysis.gathered import Gathered
-from analysis.language import join, read, say
+from analysis.language import Text, join, read, say
 from analysis.recordings import VARIANT
 
 KEYS = ["model", "batch", *VARIANT]
@@ -44,6 +44,32 @@ def traced() -> list[tuple[str, Cell]]:
 def source_of(row: Row, rows: pd.DataFrame) -> str:
     """The study of a row in brackets, for sentences, where `rows` are of several."""
     return say(" ({study})", study=str(row["study"])) if rows["study"].nunique() > 1 else ""
+
+
+def chosen(found: pd.DataFrame) -> tuple[Text, ...]:
+    """Which study figures of traces show where several traced one configuration: a sentence, or none of these."""
+    told = []
+    for _, rows in found.groupby(["engine", *KEYS, "tp", "tracing"], sort=False):
+        if len(rows[["study", "made_by"]].drop_duplicates()) > 1:
+            row = one_source(rows).to_dict("records")[0]
+            told.append(
+                say(
+                    "{engine}, {model}, TP{layout}, batch {batch}{source}",
+                    engine=shown.engine(row),
+                    model=row["model"],
+                    layout=shown.layout(row),
+                    batch=shown.batch(row),
+                    source=source_of(row, found),
+                )
+            )
+    if not told:
+        return ()
+    return (
+        say(
+            "Where several studies traced one configuration, figures show one of them, and tables all: {chosen}.",
+            chosen=join(say("; "), told),
+        ),
+    )
 
 
 def figure(heading: str, column: str) -> tuple[str, Cell]:

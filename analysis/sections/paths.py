@@ -33,6 +33,7 @@ def build(gathered: Gathered) -> Section | None:
                 "Traced iterations: tracing slows graphs off down, about 2 us a launch. How long an iteration takes "
                 "comes from untraced runs; traces say where the time goes."
             ),
+            *columns.chosen(found),
         ),
     )
 

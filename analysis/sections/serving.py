@@ -75,7 +75,8 @@ def _table(gathered: Gathered, table: pd.DataFrame, name: str) -> Table:
         name=name,
         caption=say(
             "Serving, graphs off / on: medians over engine starts of each load point; the load is requests a second "
-            "(Poisson) or requests kept in flight. A saturated server's latencies grow with the length of the run"
+            "(Poisson) or requests kept in flight. What is answered and put out a second counts until the last answer. "
+            "A saturated server's latencies grow with the length of the run"
         ),
         mark=gathered.short_mark_of(table),
         caution=shown.caution,

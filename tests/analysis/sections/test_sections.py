@@ -148,6 +148,18 @@ def test_sentences_about_traces_of_several_studies_name_theirs(traced: Gathered,
     ]
 
 
+def test_where_several_studies_traced_one_configuration_it_is_said_which_one_figures_show(traced: Gathered) -> None:
+    others = [replace(found, about=(("study", "other"), *found.about[1:])) for found in traced.evidence]
+    two = one(paths.build(replace(traced, evidence=(*traced.evidence, *others))))
+    first = min("other", traced.studies[0][0])
+    assert two.notes[-1] == (
+        "Where several studies traced one configuration, figures show one of them, and tables all: "
+        f"vLLM, llama3-8b, TP2, batch 1 ({first})."
+    )
+    assert {row["study"] for row in two.tables[0].data.to_dict("records")} == {first}
+    assert len(one(paths.build(traced)).notes) == 1
+
+
 def test_gaps_are_counted_by_cause(traced: Gathered) -> None:
     found = table(gaps.build(traced), "gap_causes_llama3-8b_b1_node")
     rows = {(row[4], row[6], row[7]): row[8:10] for row in found.rows}
