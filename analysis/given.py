@@ -35,7 +35,7 @@ def traces(given: Path) -> list[Given]:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         name, listed = record["name"], record["files"]["traces"]
         _ = record["asked"]["graphs"], record["asked"]["tp"]
-        found = [Given(given / entry["file"], f"{name} b{entry['batch']}", entry["batch"], record) for entry in listed]
+        found = [Given(given / entry["file"], called(name, entry["batch"]), entry["batch"], record) for entry in listed]
     except FileNotFoundError:
         what, instead = "a folder without case.json", ""
         if _holds((given / "study.json").is_file):
@@ -50,6 +50,11 @@ def traces(given: Path) -> list[Given]:
     if not found:
         raise TraceError(f"{given}: the case has no trace (tracing was off, or it failed); give a traced case")
     return found
+
+
+def called(case: str, batch: int) -> str:
+    """What to call the trace of a case: by its batch too, but where it was taken while serving, of no one batch."""
+    return f"{case} b{batch}" if batch else case
 
 
 def apart(names: tuple[str, str], paths: tuple[Path, Path]) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from analysis.errors import TraceError
 from analysis.frames import Frames
 from analysis.frames import read as read_trace
 from analysis.gathered import Gathered, gather
+from analysis.given import called
 from analysis.plots import critical_path, iteration_time, launch_gaps
 from analysis.recordings import VARIANT
 from analysis.study_tables import TABLES
@@ -128,7 +129,7 @@ class Study:
         found = mine if batch is None else mine[mine["batch"] == batch]
         if len(found) == 1:
             one = found.iloc[0]
-            return read_trace(one["path"], f"{case} b{one['batch']}")
+            return read_trace(one["path"], called(case, one["batch"]))
         if found.empty and mine.empty:
             traced = ", ".join(self.traces["case"].unique()) or "none"
             raise TraceError(f"{self.name} has no trace of a case {case!r}; it has traces of: {traced}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import given
 from analysis.__main__ import main
 from tests import traces
 
@@ -101,6 +102,10 @@ def test_a_case_folder_shows_all_its_traces(tmp_path: Path, capsys: pytest.Captu
     summaries = json.loads(capsys.readouterr().out)
     assert [summary["name"] for summary in summaries] == ["llama b1", "llama b2"]
     assert [summary["contradictions"] for summary in summaries] == [[], []]
+
+
+def test_a_trace_is_called_by_its_batch_but_not_one_of_serving() -> None:
+    assert (given.called("case", 16), given.called("case_serve", 0)) == ("case b16", "case_serve")
 
 
 def test_a_trace_that_contradicts_its_case_is_said_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
