@@ -66,8 +66,8 @@ def _halves(group: pd.DataFrame) -> dict[str, Any]:
         row[f"{graphs}_starts_count"] = len(half)
         if (half["saturated"] == True).any():  # noqa: E712  (missing is neither)
             cautions.append(f"graphs {graphs}: saturated")
-        if failures := "; ".join(sorted({str(text) for text in half["failures"] if text})):
-            cautions.append(f"graphs {graphs}: {failures}")
+        if failures := ", ".join(sorted({str(text) for text in half["failures"] if text})):
+            cautions.append(f"graphs {graphs}: requests failed ({failures})")
     off, on = (group[group["graphs"] == graphs].set_index("repeat")["tpot_ms_p50"] for graphs in ("off", "on"))
     ratios = dict(zip(("tpot_ratio", "tpot_low_ratio", "tpot_high_ratio"), paired_ratio(off, on), strict=True))
     return {**row, **ratios, "caution": "; ".join(cautions)}

@@ -68,4 +68,4 @@ def test_words_say_the_load_the_verdict_and_both_halves() -> None:
     assert lines[0] == "  serving 4 requests in flight (1 start): turn on: better output tokens/s"
     assert "      output tokens/s: off 100, on 120" in lines
     assert "      99th percentile of TTFT: off 10483, on 10483 ms" in lines
-    assert lines[-1] == "      caution: graphs on: 1 stalled"
+    assert lines[-1] == "      caution: graphs on: requests failed (1 stalled)"

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import report, served
+from analysis.language import read
 from analysis.recordings import open_study
 from analysis.served import FIGURES, KEYS, POINT_COLUMNS, answers, beside
 from tests.analysis.studies import change_record, write_case, write_study
@@ -57,7 +58,13 @@ def test_a_half_that_is_missing_has_no_ratio_and_no_answer() -> None:
 def test_saturation_and_failures_are_cautions_of_their_half() -> None:
     off = points("off", [8], saturated=True)
     on = points("on", [4], failures="2 stalled, 1 http 500", saturated=None)
-    assert only(beside(pd.concat([off, on])))["caution"] == "graphs off: saturated; graphs on: 2 stalled, 1 http 500"
+    found = only(beside(pd.concat([off, on])))
+    assert found["caution"] == "graphs off: saturated; graphs on: requests failed (2 stalled, 1 http 500)"
+
+
+def test_failures_are_told_in_chinese_too() -> None:
+    found = only(beside(points("on", [4], failures="1 dropped", saturated=None)))
+    assert read(found["caution"]).zh == "CUDA Graph 开：有请求失败（1 dropped）"
 
 
 def test_the_answer_names_what_was_asked_and_both_halves() -> None:
