@@ -147,8 +147,14 @@ def rules(pairs: Sequence[Pair], studies: Sequence[tuple[str, Study]]) -> list[d
 
 
 def _timed(name: str, study: Study) -> list[dict[str, Any]]:
-    """What a study timed with graphs off and on, but for cases that the engine or a trace contradicts."""
-    times = untraced_ms(study.windows[~study.windows["case"].isin(study.mislabelled())])
+    """What a study timed with graphs off and on, but for cases that the engine or a trace contradicts.
+
+    Batches beyond the sizes that were asked to have graphs run without any, and say nothing of graphs.
+    """
+    windows = study.windows[~study.windows["case"].isin(study.mislabelled())]
+    asked = {case: record["asked"].get("captured") for case, record in study.records.items()}
+    largest = windows["case"].map({case: max(sizes) for case, sizes in asked.items() if sizes}).astype(float)
+    times = untraced_ms(windows[~(windows["batch"] > largest)])
     if times.empty:
         return []
     halves = times.unstack("graphs").reindex(columns=["off", "on"]).dropna()

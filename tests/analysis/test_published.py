@@ -1,5 +1,6 @@
 """Verdicts on published figures and rules: by pairs made by hand, and by the recordings."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,16 @@ def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about(tmp_path
     assert found["TP4 and TP8 gain"]["verdict"] == "holds"
     shown = list(published.lines({"figures": [], "rules": [nothing]}))
     assert shown[1:] == ["    holds for here hf llama3-8b TP2 b1"]
+
+
+def test_a_batch_beyond_the_captured_sizes_holds_no_rule_of_graphs(tmp_path: Path) -> None:
+    for batch in (16, 17):
+        for graphs in ("off", "on"):
+            case = studies.write_case(tmp_path, graphs=graphs, batch=batch, repeat=batch, tpot_ms=[5.0])
+            asked = json.loads((case / "case.json").read_text())["asked"]
+            studies.change_record(case, {"asked": {**asked, "captured": [8, 16]}})
+    *_, nothing, _ = published.rules([], [("here", open_study(studies.write_study(tmp_path)))])
+    assert nothing["held_by"] == ["here vllm llama3-8b TP1 b16"]
 
 
 def test_what_contradicts_its_label_holds_no_rule(tmp_path: Path) -> None:
