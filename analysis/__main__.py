@@ -7,14 +7,14 @@ What `python -m analysis predict` and the like foretell is in whatif.py.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analysis import compare, extract, iterations, program, terminal, whatif
-from analysis.command_line import Parser
+from analysis.command_line import Parser, reported
 from analysis.compare import Comparison
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, apart, existing, traces
@@ -59,11 +59,10 @@ def _summarise(arguments: argparse.Namespace) -> int:
     summaries: list[dict[str, Any]] = []
     failed = False
     if meant := _command_meant(arguments.traces[0]):
-        print(f"{arguments.traces[0]}: neither a file nor a command; the command may be {meant}", file=sys.stderr)
-        return 1
+        return program.refused(f"{arguments.traces[0]}: neither a file nor a command; the command may be {meant}")
     for given in arguments.traces:
-        found = _reported(partial(traces, given))
-        done = [_reported(partial(_summary, trace)) for trace in found or ()]
+        found = reported(partial(traces, given))
+        done = [reported(partial(_summary, trace)) for trace in found or ()]
         summaries += [summary for summary in done if summary is not None]
         failed |= found is None or None in done
     if arguments.json:
@@ -88,8 +87,8 @@ def _command_meant(given: Path) -> str | None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    pairs = _reported(partial(_pairs, arguments.off, arguments.on))
-    done = [_reported(partial(_compared, *pair)) for pair in pairs or ()]
+    pairs = reported(partial(_pairs, arguments.off, arguments.on))
+    done = [reported(partial(_compared, *pair)) for pair in pairs or ()]
     found = [comparison for comparison in done if comparison is not None]
     if arguments.json:
         print(json.dumps([comparison.to_json() for comparison in found], indent=2))
@@ -97,15 +96,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         for comparison in found:
             terminal.show_comparison(comparison, terminal.console())
     return int(pairs is None or None in done)
-
-
-def _reported(work: Callable[[], Any]) -> Any:
-    """What the work gives; None after its error was printed."""
-    try:
-        return work()
-    except TraceError as error:
-        print(error, file=sys.stderr)
-        return None
 
 
 def _pairs(off: Path, on: Path) -> list[tuple[Given, Given]]:

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from analysis.errors import TraceError
+from analysis.program import refused
 
+Found = TypeVar("Found")
 # argparse's words, and ours for them.
 _WORDS = (
     (r"^argument ", ""),
@@ -42,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         for theirs, ours in _WORDS:
             message = re.sub(theirs, ours, message)
         end = "" if message.endswith("?") else ";"
-        self.exit(1, f"error: {message}{end} {self.prog} --help tells more\n")
+        sys.exit(refused(f"{message}{end} {self.prog} --help tells more"))
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         if action.type is Path and not arg_string:
@@ -78,6 +80,15 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0, such as 1.5")
     return number
+
+
+def reported(work: Callable[[], Found]) -> Found | None:
+    """What the work gives; None after its TraceError was told."""
+    try:
+        return work()
+    except TraceError as error:
+        refused(error)
+        return None
 
 
 def studies(paths: Sequence[Path]) -> list[Path]:

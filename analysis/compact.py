@@ -11,7 +11,6 @@ import lzma
 import re
 import shutil
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -233,8 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _refuse_older(arguments.output, force=arguments.force)
         (pack if arguments.action == "pack" else unpack)(arguments.input, arguments.output)
     except TraceError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return program.refused(error)
     return 0
 
 

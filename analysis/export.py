@@ -6,7 +6,6 @@ Reads a trace with all that the analysis knows of it and writes the file; what i
 from __future__ import annotations
 
 import gzip
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,8 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print("\n".join(_export(arguments.trace, arguments.perfetto, arguments.iterations)))
     except TraceError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return program.refused(error)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How every command of the analysis runs as a program: what ends it from outside is no traceback."""
+"""How every command runs as a program, says what it cannot do, and ends: what ends it from outside is no traceback."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from analysis import memory
 
-INTERRUPTED = 130
+REFUSED, INTERRUPTED = 1, 130
 COMMANDS = {
     "analysis": ("analysis", "analysis.compact", "analysis.export", "analysis.report", "analysis.verdict"),
     "study": ("study.calibrate", "study.publish", "study.sweep"),
@@ -33,14 +33,20 @@ def begin(package: str) -> None:
     if named.partition(".")[0] == package and named not in COMMANDS[package]:
         known = ", ".join(COMMANDS[package])
         also = f"; or python -m analysis {named.partition('.')[2]}, if that is meant" if package == "analysis" else ""
-        sys.exit(f"error: python -m {named}: no command; expected one of {known}{also}")
+        sys.exit(refused(f"python -m {named}: no command; expected one of {known}{also}"))
     absent = [name for name in _NEEDED if find_spec(name) is None] if named.partition(".")[0] == package else []
     if absent:
         own = f".venv/bin/python -m {named}"
-        sys.exit(f"error: no {', '.join(absent)} in {sys.executable}; expected what make sweep installs; run {own}")
+        sys.exit(refused(f"no {', '.join(absent)} in {sys.executable}; expected what make sweep installs; run {own}"))
     # A shell's background job starts with SIGINT ignored.
     if named.partition(".")[0] == package and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+
+
+def refused(why: object) -> int:
+    """Say on stderr why a command did not do what was asked, as every command does. Returns its exit status."""
+    sys.stderr.write(f"error: {why}\n")
+    return REFUSED
 
 
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -67,10 +73,10 @@ def run(main: Callable[[], int]) -> NoReturn:
     except BrokenPipeError:
         # The reader has seen enough (head, less); what is still buffered has nowhere to go.
         sys.stdout = None
-        sys.exit(1)
+        sys.exit(REFUSED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         sys.stdout = None
-        sys.stderr.write(f"what was found cannot be written ({error.strerror}): make room, or write it elsewhere\n")
-        sys.exit(1)
+        why = f"what was found cannot be written ({error.strerror}): make room, or write it elsewhere"
+        sys.exit(refused(why))

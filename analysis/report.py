@@ -7,7 +7,6 @@ a number means is decided elsewhere; what is shown of it, in sections.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -117,8 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folders = studies(arguments.folders)
         print(build(folders, arguments.out or folders[0] / "report", arguments.language))
     except TraceError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return program.refused(error)
     return 0
 
 

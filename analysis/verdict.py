@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         found = verdicts(open_study(arguments.folder))
     except TraceError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return program.refused(error)
     print(json.dumps(found, indent=2) if arguments.json else "\n".join(lines(found)))
     return 0
 

@@ -16,9 +16,10 @@ import pandas as pd
 
 from analysis import calibrations, claims, elsewhere, explain, given, pairs, predict
 from analysis.calibrations import Calibration
-from analysis.command_line import Parser, studies
+from analysis.command_line import Parser, reported, studies
 from analysis.errors import TraceError
 from analysis.iterations import Trace
+from analysis.program import refused
 from analysis.words import counted
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _elsewhere(arguments: argparse.Namespace) -> int:
-    found = _reported(partial(arguments.find, arguments))
+    found = reported(partial(arguments.find, arguments))
     if found is not None:
         print(elsewhere.write(found, arguments))
     return int(found is None)
@@ -71,14 +72,14 @@ def _fit_parser(parser: argparse.ArgumentParser) -> None:
 
 def _of_traces(arguments: argparse.Namespace) -> int:
     found, failed = [], False
-    calibration = _reported(partial(_calibration, arguments.calibration)) if arguments.calibration else None
+    calibration = reported(partial(_calibration, arguments.calibration)) if arguments.calibration else None
     if arguments.calibration and calibration is None:
         return 1
     for argument in arguments.traces:
-        traces = _reported(partial(given.traces, argument))
+        traces = reported(partial(given.traces, argument))
         failed |= traces is None
         for one in traces or ():
-            done = _reported(partial(_looked_at, arguments.look, one, calibration))
+            done = reported(partial(_looked_at, arguments.look, one, calibration))
             failed |= done is None
             found += [] if done is None else [done]
     shown = [line for one in found for line in arguments.show(one)]
@@ -97,15 +98,6 @@ def _calibration(path: Path) -> Calibration:
 
 def _looked_at(look: Look, one: given.Given, calibration: Calibration | None) -> dict[str, Any]:
     return given.looked_at(one, lambda trace: look(trace, one.name, calibration))
-
-
-def _reported(work: Callable[[], Any]) -> Any:
-    """What the work gives; None after its error was printed."""
-    try:
-        return work()
-    except TraceError as error:
-        print(error, file=sys.stderr)
-        return None
 
 
 def _prediction(found: Mapping[str, Any]) -> list[str]:
@@ -130,7 +122,7 @@ def _interval(found: Mapping[str, float]) -> str:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    found = _reported(partial(_fitted, arguments.folders))
+    found = reported(partial(_fitted, arguments.folders))
     if found is None:
         return 1
     model, on, off = found
@@ -149,7 +141,7 @@ def _written(path: Path, text: str) -> bool:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        print(f"cannot write {path} ({error.strerror}): name another file", file=sys.stderr)
+        refused(f"cannot write {path} ({error.strerror}): name another file")
         return False
     return True
 

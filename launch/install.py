@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from launch import nsys, packages
-from study.command_line import Parser
+from study.command_line import Parser, refused
 from study.errors import StudyError
 
 if sys.version_info >= (3, 11):
@@ -35,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             print(_install_engine(args.target, args.dir or Path(f".venv-{args.target}"), dry_run=args.dry_run))
     except (StudyError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        return refused(error)
     except KeyboardInterrupt:
         print("interrupted: the same command begins again", file=sys.stderr)
         return 130

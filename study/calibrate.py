@@ -15,7 +15,7 @@ from typing import Any
 
 from analysis import program
 from launch import host, process
-from study.command_line import Parser
+from study.command_line import Parser, refused
 from study.errors import StudyError
 
 DRIVER = Path(__file__).resolve().parents[1] / "launch" / "drivers" / "launches.py"
@@ -33,11 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         calibration = _described(calibration_of(_measured(args.python)))
         args.out.write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
     except StudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return refused(error)
     except OSError as error:
-        print(f"error: cannot write {args.out} ({error.strerror}): name another --out", file=sys.stderr)
-        return 1
+        return refused(f"cannot write {args.out} ({error.strerror}): name another --out")
     found = calibration["t_launch_us"]
     print(f"{args.out}: {found['value']:.1f} us a launch [{found['low']:.1f}, {found['high']:.1f}], torch alone")
     return 0

@@ -18,7 +18,7 @@ from typing import Any
 from analysis import calibrations, compact, program
 from analysis.errors import TraceError
 from analysis.recordings import open_study
-from study.command_line import Parser
+from study.command_line import Parser, refused
 from study.errors import StudyError
 from study.record import FORMAT, RECORD, RECORDING, STUDY, read_json, write_json
 
@@ -120,11 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         count = publish(args.folder, args.recording, args.note, args.note_zh)
     except (StudyError, TraceError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return refused(error)
     except OSError as error:
-        print(f"error: cannot write the recording ({error}): name another folder", file=sys.stderr)
-        return 1
+        return refused(f"cannot write the recording ({error}): name another folder")
     print(f"{count} cases recorded in {args.recording}")
     return 0
 

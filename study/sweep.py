@@ -15,6 +15,7 @@ from launch import host
 from launch.engines import ENGINES
 from launch.process import STOP_SIGNALS
 from study import commands, gpus, live, models, plan_view, replay
+from study.command_line import refused
 from study.commands import Tools
 from study.errors import StudyError
 from study.gpus import Gpu
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from study.runner import Runner
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False}
-OK, WRONG, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+OK, SOME_FAILED, INTERRUPTED = 0, 3, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,11 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _sweep(parse(sys.argv[1:] if argv is None else argv), Console())
     except (StudyError, TraceError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return WRONG
+        return refused(error)
     except OSError as error:
-        print(f"error: cannot write the study ({error}): make room, or name another --out", file=sys.stderr)
-        return WRONG
+        return refused(f"cannot write the study ({error}): make room, or name another --out")
     except KeyboardInterrupt:
         print("interrupted: finished cases are kept; the same command resumes", file=sys.stderr)
         return INTERRUPTED

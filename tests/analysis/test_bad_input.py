@@ -173,7 +173,7 @@ def test_a_bad_input_gives_one_line_and_leaves_nothing(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
-    assert shown.err.startswith(str(path))
+    assert shown.err.startswith(f"error: {path}")
     _expect(expected, shown.err)
     assert _contents(user) == before
     assert list(temporary.iterdir()) == []
@@ -190,7 +190,7 @@ def test_the_status_of_the_process_is_1_and_its_output_no_traceback(tmp_path: Pa
     path = BAD["cut short"][0](tmp_path)
     done = subprocess.run([sys.executable, "-m", "analysis", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"{path}: ")
+    assert done.stderr.startswith(f"error: {path}: ")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -237,10 +237,10 @@ def test_a_file_that_is_there_is_written_over_only_where_that_is_asked_for(
     older.write_bytes(b"older")
     command = [action, str(plain if action == "pack" else packed), str(older)]
     assert compact.main(command) == 1
-    assert capsys.readouterr().err == f"{older}: there already; give another OUT, or --force to write over it\n"
+    assert capsys.readouterr().err == f"error: {older}: there already; give another OUT, or --force to write over it\n"
     assert older.read_bytes() == b"older"
     assert compact.main([*command[:2], str(tmp_path), "--force"]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}: no ordinary file; give another OUT\n"
+    assert capsys.readouterr().err == f"error: {tmp_path}: no ordinary file; give another OUT\n"
     assert compact.main([*command, "--force"]) == 0
     assert summarise(older, "x") == summarise(plain, "x")
 

@@ -136,4 +136,4 @@ def test_a_study_without_pairs_says_so(
     monkeypatch.setattr(pairs, "recorded", lambda folder: ([], []))
     assert main(["breakeven", study]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("no pair of graphs off and on, traced and untraced, of vllm or sglang in ")
+    assert said.startswith("error: no pair of graphs off and on, traced and untraced, of vllm or sglang in ")

@@ -58,7 +58,7 @@ def test_a_trace_named_like_markup_is_shown_as_it_is(tmp_path: Path, capsys: pyt
 def test_a_misspelled_command_is_told_from_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predct", "some.sqlite"]) == 1
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "predct: neither a file nor a command; the command may be predict\n")
+    assert (shown.out, shown.err) == ("", "error: predct: neither a file nor a command; the command may be predict\n")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,9 @@ def test_a_word_that_is_no_file_is_answered_with_the_commands(
     capsys: pytest.CaptureFixture[str], word: str, meant: str
 ) -> None:
     assert main([word, "some"]) == 1
-    assert capsys.readouterr().err.startswith(f"{word}: neither a file nor a command; the command may be {meant}")
+    assert capsys.readouterr().err.startswith(
+        f"error: {word}: neither a file nor a command; the command may be {meant}"
+    )
 
 
 def test_json_is_a_list_with_an_object_per_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,8 +122,8 @@ def test_a_study_is_told_from_a_case(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "study.json").touch()
     assert main([str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"{tmp_path}: a study folder; expected a trace or the folder of a case, one of {tmp_path}/cases; for the study "
-        "use python -m analysis.report\n"
+        f"error: {tmp_path}: a study folder; expected a trace or the folder of a case, one of {tmp_path}/cases; for "
+        "the study use python -m analysis.report\n"
     )
 
 
@@ -154,7 +156,7 @@ def test_the_module_runs_and_its_exit_status_tells(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analysis", str(tmp_path / "absent.sqlite")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{tmp_path / 'absent.sqlite'}: no such file\n"
+    assert done.stderr == f"error: {tmp_path / 'absent.sqlite'}: no such file\n"
 
 
 def _pair(folder: Path) -> list[str]:
@@ -204,9 +206,11 @@ def test_traces_named_alike_are_told_apart_by_their_folders(tmp_path: Path, caps
         path.parent.mkdir()
         traces.decode(ranks=ranks, graphs=path is pair[1]).write(path)
     assert main(["compare", *map(str, pair)]) == 1
-    assert capsys.readouterr().err.startswith("here/trace_b1 has 1 rank and there/trace_b1 2 ranks; expected as many")
+    assert capsys.readouterr().err.startswith(
+        "error: here/trace_b1 has 1 rank and there/trace_b1 2 ranks; expected as many"
+    )
     assert main(["compare", *map(str, reversed(pair))]) == 1
-    assert capsys.readouterr().err.startswith("there/trace_b1: graphs are on")
+    assert capsys.readouterr().err.startswith("error: there/trace_b1: graphs are on")
 
 
 @pytest.mark.parametrize("arguments", [["off", "off"], ["on", "on"], ["on", "off"], ["off", "absent.sqlite"]])

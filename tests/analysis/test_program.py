@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from analysis import whatif
 from analysis.program import COMMANDS
 
 CALL = "from analysis import program\ndef main():\n    {}\nprogram.run(main)"
@@ -22,7 +24,7 @@ INTERRUPTING = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nti
         (
             "raise OSError(28, 'No space left on device')",
             1,
-            "what was found cannot be written (No space left on device): make room, or write it elsewhere\n",
+            "error: what was found cannot be written (No space left on device): make room, or write it elsewhere\n",
         ),
     ],
 )
@@ -37,7 +39,7 @@ def test_a_full_disk_that_shows_only_at_the_end_is_told_too() -> None:
         env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("what was found cannot be written (No space left on device)")
+    assert done.stderr.startswith("error: what was found cannot be written (No space left on device)")
 
 
 def test_a_mistake_of_ours_keeps_its_traceback() -> None:
@@ -84,6 +86,47 @@ def test_an_interpreter_without_the_project_is_told_from_it(module: str, root: P
         f"error: no pandas, psutil in {sys.executable}; expected what make sweep installs; "
         f"run .venv/bin/python -m {module}\n"
     )
+
+
+REFUSALS = {
+    "analysis.__main__": ["absent.sqlite"],
+    "analysis.compact": ["unpack", "absent", "out"],
+    "analysis.export": ["absent", "--perfetto", "out"],
+    "analysis.report": ["absent"],
+    "analysis.verdict": ["absent"],
+    "launch.install": ["vllm", "--dir", "env"],
+    "study.calibrate": ["--python", "false"],
+    "study.publish": ["absent", "out"],
+    "study.sweep": ["--tp", "x"],
+}
+
+
+@pytest.mark.parametrize("command", REFUSALS)
+def test_every_command_says_in_one_form_what_it_cannot_do(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("launch.install.ENGINE_GB", 1e9)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the sweep's would stay after it
+    assert import_module(command).main(REFUSALS[command]) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert shown.err.startswith("error: ") and not shown.err.startswith("error: error")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_of_foretelling_says_so_in_that_form_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in whatif.COMMANDS:
+        assert import_module("analysis.__main__").main([command, "absent"]) == 1
+        assert capsys.readouterr().err.startswith("error: absent")
+
+
+def test_the_form_is_written_in_one_place_and_no_command_is_without_it(root: Path) -> None:
+    files = [path for package in ("analysis", "launch", "study") for path in (root / package).glob("*.py")]
+    writing = {path.name for path in files if '"error: ' in path.read_text()}
+    assert writing == {"program.py"}
+    known = {name for names in COMMANDS.values() for name in names if name != "analysis"}
+    assert set(REFUSALS) == {*known, "analysis.__main__", "launch.install"}
 
 
 def test_every_command_is_known(root: Path) -> None:

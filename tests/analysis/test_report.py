@@ -402,7 +402,9 @@ def test_files_beside_folders_are_left_out_and_files_alone_refused(shared, tmp_p
     assert told.err == f"{file}: a file, no study folder; left out\n"
     assert report.main([str(file)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"{file}: a file; expected a folder that study.sweep wrote") and error.count("\n") == 1
+    assert (
+        error.startswith(f"error: {file}: a file; expected a folder that study.sweep wrote") and error.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize(

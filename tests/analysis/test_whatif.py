@@ -82,7 +82,7 @@ def test_what_cannot_be_used_is_said_in_a_line(
 def test_a_trace_that_is_read_but_tells_too_little_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     path = traces.steady("vllm_whole-graphs_tp1")
     assert main(["predict", str(path)]) == 1
-    assert capsys.readouterr().err.startswith(f"{path}: graphs were recorded whole")
+    assert capsys.readouterr().err.startswith(f"error: {path}: graphs were recorded whole")
 
 
 def test_one_bad_trace_leaves_the_others(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_a_fit_of_too_little_says_what_is_missing(tmp_path: Path, capsys: pytest
     studies.write_study(tmp_path)
     assert main(["fit", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"no pair of graphs off and on, traced and untraced, of vllm or sglang in {tmp_path}; "
+        f"error: no pair of graphs off and on, traced and untraced, of vllm or sglang in {tmp_path}; "
         "give study folders that hold some\n"
     )
 
@@ -105,8 +105,8 @@ def test_a_fit_of_one_study_that_is_too_few_asks_for_several(
     monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(number) for number in range(4)], ["x: unfit"]))
     assert main(["fit", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"left out: x: unfit\n4 pairs of graphs off and on, traced and untraced, in {tmp_path}: 4 errors; expected at "
-        "least 9 for an interval that holds 90%; record more pairs, or give several studies at once, such as "
+        f"left out: x: unfit\nerror: 4 pairs of graphs off and on, traced and untraced, in {tmp_path}: 4 errors; "
+        "expected at least 9 for an interval that holds 90%; record more pairs, or give several studies at once, such as "
         "data/recordings/*\n"
     )
 
@@ -131,7 +131,7 @@ def test_a_fit_that_cannot_be_written_says_so(
     monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(number) for number in range(11)], []))
     file = tmp_path / "absent" / "fitted.json"
     assert main(["fit", str(tmp_path), "--write", str(file)]) == 1
-    assert capsys.readouterr().err == f"cannot write {file} (No such file or directory): name another file\n"
+    assert capsys.readouterr().err == f"error: cannot write {file} (No such file or directory): name another file\n"
 
 
 def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -> None:

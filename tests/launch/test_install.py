@@ -64,7 +64,7 @@ def test_too_little_space_is_said_before_anything_is_made(
     monkeypatch.setattr(install.shutil, "disk_usage", lambda _: usage(100e9, 76e9, 24e9))
     assert install.main(["vllm", "--dir", str(tmp_path / "a" / "env")]) == 1
     said = capsys.readouterr().err
-    assert said == f"{tmp_path} has 24.0 GB free, 25 GB are needed: free some, or give --dir\n"
+    assert said == f"error: {tmp_path} has 24.0 GB free, 25 GB are needed: free some, or give --dir\n"
     assert list(tmp_path.iterdir()) == []
 
 
