@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import claims, hardware, transfer
+from analysis import claims, hardware, paired, transfer
 from analysis.estimates import Estimate
 from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
@@ -65,18 +65,17 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
 
     With graphs an iteration grows with the batch, along a line; without, it stays what the host takes, until the line
     reaches that. windows: as recordings.open_study gives them. measured_ratio is graphs off over on at measured_up_to,
-    the largest batch, over pairs of starts of one repeat where there are two, as headline.gains has it. Where graphs
-    gain less than NO_GAIN at a larger batch and more at a smaller one, measured_between is those two. Otherwise
-    predicted_batch is where the line would meet what the host takes: a guess without an interval, since products of
-    larger batches are no longer bound by memory; None where nothing is claimed of the engine.
+    the largest batch, as paired.gains has it. Where graphs gain less than NO_GAIN at a larger batch and more at a
+    smaller one, measured_between is those two. Otherwise predicted_batch is where the line would meet what the host
+    takes: a guess without an interval, since products of larger batches are no longer bound by memory; None where
+    nothing is claimed of the engine.
     """
-    starts = windows.groupby([*_KEYS, "graphs", "batch", "case"])["tpot_ms"].median()
-    times = starts.groupby([*_KEYS, "graphs", "batch"]).median().unstack("graphs")
+    keys = [*_KEYS, "batch"]
     found: list[dict[str, Any]] = []
-    if times.empty or not {"off", "on"} <= set(times.columns):
+    gains = paired.gains(windows, keys)
+    if gains.empty:
         return found
-    times = times.dropna()
-    times["gain"] = _paired(windows).reindex(times.index).fillna(times["off"] / times["on"])
+    times = paired.times_ms(windows, keys).unstack("graphs").dropna().assign(gain=gains["gain_ratio"])
     for key, mine in times.groupby(level=_KEYS):
         by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
         if len(by_batch) >= 2:
@@ -84,13 +83,6 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
             claim = claims.of(about["engine"])
             found.append(about | _crossing(by_batch) | claim | ({} if claim["claimed"] else {"predicted_batch": None}))
     return found
-
-
-def _paired(windows: pd.DataFrame) -> "pd.Series[float]":
-    """The gain by _KEYS and batch, the median over pairs of starts of one repeat; absent where there are not two."""
-    repeats = windows.groupby([*_KEYS, "batch", "graphs", "repeat"])["tpot_ms"].median().unstack("graphs").dropna()
-    by_batch = (repeats["off"] / repeats["on"]).groupby([*_KEYS, "batch"])
-    return by_batch.median()[by_batch.count() >= 2]
 
 
 def _crossing(by_batch: pd.DataFrame) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import shown
+from analysis import paired, shown
 from analysis.figures import SWEEP, engine_title, layout_title
 from analysis.language import join, read, say
 from analysis.recordings import HOST_FACTS, RESOLVED_FACTS, VARIANT
-from analysis.stats import median_interval, paired_ratio
+from analysis.stats import median_interval
 
 PAIR_KEYS = ["study", "made_by", "engine", "model", "batch", "tp", *VARIANT]
 FEW_STARTS = 3
@@ -70,29 +70,21 @@ def gains(windows: pd.DataFrame) -> pd.DataFrame:
     for graphs in ("off", "on"):
         half = configurations[configurations["graphs"] == graphs].drop(columns="graphs").set_index(PAIR_KEYS)
         halves.append(half.add_prefix(f"{graphs}_"))
-    table = halves[0].join(halves[1], how="outer").reset_index()
+    table = halves[0].join(halves[1], how="outer")
+    table["gain_ratio"] = table["off_tpot_ms"] / table["on_tpot_ms"]
+    table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
+    table["gain_high_ratio"] = table["off_high_ms"] / table["on_low_ms"]
+    table.update(paired.gains(windows, PAIR_KEYS))
+    table = table.reset_index()
     # What study.sweep measured comes before what anything else recorded of the same configuration.
     table = table.assign(other=table["made_by"] != SWEEP).sort_values(
         ["engine", "model", "batch", *VARIANT, "tp", "other", "study"]
     )
-    table["gain_ratio"] = table["off_tpot_ms"] / table["on_tpot_ms"]
-    table["gain_low_ratio"] = table["off_low_ms"] / table["on_high_ms"]
-    table["gain_high_ratio"] = table["off_high_ms"] / table["on_low_ms"]
-    rows = [row | _paired(row, windows) for row in table.to_dict("records")]
-    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS[: PAIR_COLUMNS.index("interval_over")]))
+    return table[list(PAIR_COLUMNS[: PAIR_COLUMNS.index("interval_over")])].reset_index(drop=True)
 
 
 def _of_row(row: dict[Any, Any], windows: pd.DataFrame) -> pd.DataFrame:
     return windows[(windows[PAIR_KEYS] == pd.Series({key: row[key] for key in PAIR_KEYS})).all(axis=1)]
-
-
-def _paired(row: dict[Any, Any], windows: pd.DataFrame) -> dict[str, float]:
-    """The gain over pairs of starts, where there are at least two."""
-    mine = _of_row(row, windows)
-    off, on = (mine[mine["graphs"] == graphs].groupby("repeat")["tpot_ms"].median() for graphs in ("off", "on"))
-    if len(off.index.intersection(on.index)) < 2:
-        return {}
-    return dict(zip(("gain_ratio", "gain_low_ratio", "gain_high_ratio"), paired_ratio(off, on), strict=True))
 
 
 def _doubts(row: dict[Any, Any], windows: pd.DataFrame, labels: pd.DataFrame) -> dict[str, str]:
