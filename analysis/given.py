@@ -1,6 +1,7 @@
 """What a command was given: trace files, or case folders, whose record says which traces are theirs."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -8,7 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 from analysis import extract, iterations
 from analysis.errors import TraceError
 from analysis.iterations import Trace
+from analysis.recordings import holding
 from analysis.summary import stem
+from analysis.words import counted
 
 Found = TypeVar("Found")
 WHAT = "a .sqlite or .sqlite.xz export, or a case folder"
@@ -37,10 +40,7 @@ def traces(given: Path) -> list[Given]:
         _ = record["asked"]["graphs"], record["asked"]["tp"]
         found = [Given(given / entry["file"], called(name, entry["batch"]), entry["batch"], record) for entry in listed]
     except FileNotFoundError:
-        what, instead = "a folder without case.json", ""
-        if _holds((given / "study.json").is_file):
-            what, instead = "a study folder", f", one of {given}/cases; for the study use python -m analysis.report"
-        raise TraceError(f"{given}: {what}; expected a trace or the folder of a case{instead}") from None
+        raise TraceError(f"{given}: {_in_place_of_a_case(given)}") from None
     except OSError as error:
         raise TraceError(f"{record_path}: cannot be read ({error.strerror}); give a folder that can") from error
     except KeyError as missing:
@@ -50,6 +50,25 @@ def traces(given: Path) -> list[Given]:
     if not found:
         raise TraceError(f"{given}: the case has no trace (tracing was off, or it failed); give a traced case")
     return found
+
+
+def _in_place_of_a_case(folder: Path) -> str:
+    """What is there in place of a case, and what to type."""
+    expected, typed = "expected a trace or the folder of a case", shlex.quote(str(folder))
+    if _holds((folder / "study.json").is_file):
+        return f"a study folder; {expected}, one of {folder}/cases; for the study: python -m analysis.report {typed}"
+    if studies := holding(folder, "study.json"):
+        found = f"a folder of {counted(len(studies), 'study')} ({_few(studies)})"
+        report = f"python -m analysis.report {typed}/* --out out/report"
+        return f"{found}; {expected}, one of {folder}/*/cases; for the studies: {report}"
+    if cases := holding(folder, "case.json"):
+        return f"a folder of {counted(len(cases), 'case')} ({_few(cases)}); {expected}; name one of them"
+    return f"a folder without case.json; {expected}"
+
+
+def _few(names: list[str]) -> str:
+    more = [f"{len(names) - 2} more"] if len(names) > 2 else []
+    return ", ".join([*names[:2], *more])
 
 
 def called(case: str, batch: int) -> str:

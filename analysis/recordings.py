@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import TraceError
+from analysis.words import counted
 
 FORMATS = ("2026-11-21",)
 OUTCOMES = ("ok", "failed", "invalid")
@@ -97,6 +98,14 @@ def open_study(folder: Path) -> Study:
     )
 
 
+def holding(folder: Path, name: str) -> list[str]:
+    """The names of the folders in a folder that hold a file of that name; of what cannot be looked at none."""
+    try:
+        return sorted(path.parent.name for path in folder.glob(f"*/{name}"))
+    except OSError:
+        return []
+
+
 def _in_place_of_a_study(folder: Path) -> str:
     """What is there in place of a study, and what to give."""
     if not folder.is_dir():
@@ -105,6 +114,9 @@ def _in_place_of_a_study(folder: Path) -> str:
         return f"it is one of its cases. Give {folder.resolve().parents[1]}, or take python -m analysis for the case."
     if (folder.resolve().parent / "study.json").is_file():
         return f"it is a part of one. Give {folder.resolve().parent}."
+    if studies := holding(folder, "study.json"):
+        every = f"or, where several are taken, {folder}/*"
+        return f"it is a folder of {counted(len(studies), 'study')}. Give one, such as {folder / studies[0]}, {every}"
     found = "the report of a replay alone" if (folder / "report.html").is_file() else "no study.json"
     return f"it has {found}. {_EXPECTED}"
 

@@ -105,7 +105,7 @@ def test_what_is_no_trace_is_told(trace: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "text").write_text("no trace")
     for given, told in (
         (tmp_path / "absent", "no such file"),
-        (tmp_path, "a folder without case.json"),
+        (tmp_path, "a folder of 2 cases (none, several); expected a trace or the folder of a case"),
         (tmp_path / "text", "not an SQLite file"),
         (none, "the case has no trace"),
         (several, f"a case with 2 traces; give one of them: {several}/trace_b1.sqlite, {several}/trace_b8.sqlite"),

@@ -123,8 +123,26 @@ def test_a_study_is_told_from_a_case(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
         f"error: {tmp_path}: a study folder; expected a trace or the folder of a case, one of {tmp_path}/cases; for "
-        "the study use python -m analysis.report\n"
+        f"the study: python -m analysis.report {tmp_path}\n"
     )
+
+
+def test_a_folder_of_several_studies_or_cases_is_answered_with_what_to_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_studies, of_cases = tmp_path / "all of them", tmp_path / "cases"
+    for name in ("one", "two", "three", "four"):
+        (of_studies / name).mkdir(parents=True)
+        (of_studies / name / "study.json").touch()
+    of_cases.mkdir()
+    _case(of_cases)
+    assert main([str(of_studies), str(of_cases)]) == 1
+    expected = "expected a trace or the folder of a case"
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: {of_studies}: a folder of 4 studies (four, one, 2 more); {expected}, one of {of_studies}/*/cases; for "
+        f"the studies: python -m analysis.report '{of_studies}'/* --out out/report",
+        f"error: {of_cases}: a folder of 1 case (case); {expected}; name one of them",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -91,6 +92,14 @@ def test_what_stands_in_place_of_a_study_is_said_with_what_to_give(folder):
     for path, reason in said.items():
         with pytest.raises(TraceError, match=f"^{path} .*{reason}"):
             open_study(path)
+
+
+def test_a_folder_of_studies_is_answered_with_what_to_give(tmp_path):
+    write_study(tmp_path / "one")
+    write_study(tmp_path / "two")
+    said = f"it is a folder of 2 studies. Give one, such as {tmp_path}/one, or, where several are taken, {tmp_path}/*"
+    with pytest.raises(TraceError, match=re.escape(said)):
+        open_study(tmp_path)
 
 
 def test_a_folder_that_a_replay_wrote_is_told_as_that(tmp_path):

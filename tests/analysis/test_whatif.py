@@ -106,8 +106,8 @@ def test_a_fit_of_one_study_that_is_too_few_asks_for_several(
     assert main(["fit", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
         f"left out: x: unfit\nerror: 4 pairs of graphs off and on, traced and untraced, in {tmp_path}: 4 errors; "
-        "expected at least 9 for an interval that holds 90%; record more pairs, or give several studies at once, such as "
-        "data/recordings/*\n"
+        "expected at least 9 for an interval that holds 90%; record more pairs, or give several studies at once, such "
+        "as data/recordings/*\n"
     )
 
 

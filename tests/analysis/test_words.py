@@ -13,6 +13,10 @@ def test_what_ends_in_a_hiss_is_several_with_es(word: str) -> None:
     assert (words.counted(1, word), words.counted(3, word)) == (f"1 {word}", f"3 {word}es")
 
 
+def test_a_study_is_several_with_ies() -> None:
+    assert (words.counted(1, "study"), words.counted(2, "study")) == ("1 study", "2 studies")
+
+
 @pytest.mark.parametrize(
     ("times", "said"),
     [
