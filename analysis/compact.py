@@ -29,6 +29,7 @@ from analysis.intervals import Mask
 from analysis.store import Export
 
 FORMAT = "2026-11-21"
+RECORDING = "a recording, such as the .sqlite.xz files in data/recordings, or what this command makes by pack"
 _NULL = -(2**63) + 1
 _TEXTS = {"value", "name", "uuid", "chipName", "utcTime", "table_name"}
 _START = "TARGET_INFO_SESSION_START_TIME"
@@ -49,14 +50,22 @@ def pack(trace: Path, out: Path) -> None:
 
 def unpack(recording: Path, out: Path) -> None:
     """Write what a recording keeps as an SQLite file with nsys's names of tables and columns; raises TraceError."""
-    with files.as_sqlite(recording) as packed, store.connected(packed, shown=recording) as source:
+    with files.as_sqlite(recording, RECORDING) as packed, store.connected(packed, shown=recording) as source:
         if not Export(path=packed, database=source).columns(columns.TABLE):
-            raise TraceError(f"{recording}: not in the form of a recording; a plain export is used as it is")
+            raise TraceError(f"{recording}: {_in_place_of_a_recording(source)}")
         with _written(out) as plain, closing(sqlite3.connect(plain)) as database:
             for table, names in columns.tables(source).items():
                 _unpack(source, database, table, names)
             _copy_small(source, database)
             database.commit()
+
+
+def _in_place_of_a_recording(database: sqlite3.Connection) -> str:
+    known = {KERNEL, COPY, SET, GRAPH, RUNTIME, NVTX, *EXPORTED_BY}
+    found = {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if found & known:
+        return "nsys's own export, not in the form of a recording; expected one; use the export as it is"
+    return f"an SQLite file without a trace; expected {RECORDING}"
 
 
 def _pack(source: Export, database: sqlite3.Connection) -> None:

@@ -19,6 +19,7 @@ if sys.platform != "win32":
     import fcntl
 
 EXPORT_HINT = "make one with: nsys export --type sqlite REPORT.nsys-rep"
+EXPORT = f"nsys's SQLite export, {EXPORT_HINT}"
 _MAGIC = b"SQLite format 3\x00"
 _XZ_MAGIC = b"\xfd7zXZ\x00"
 _REPORT_MAGIC = b"NVIDIA Tegra Pro"
@@ -27,17 +28,20 @@ _LOCK_AT, _LOCK_BYTES = 0x40000000, 512
 
 
 @contextmanager
-def as_sqlite(path: Path) -> Iterator[Path]:
-    """Give the path of a plain SQLite file with the trace: the file itself, or a temporary one if it is xz."""
+def as_sqlite(path: Path, expected: str = EXPORT) -> Iterator[Path]:
+    """Give the path of a plain SQLite file with the trace: the file itself, or a temporary one if it is xz.
+
+    Raises TraceError where there is none, naming what was expected in its place.
+    """
     head = _head(path)
     if head.startswith(_XZ_MAGIC):
         with _temporary(path) as folder:
             plain = folder / "trace.sqlite"
             _decompress(path, plain)
-            _expect_sqlite(path, _head(plain))
+            _expect_sqlite(path, _head(plain), expected)
             yield plain
     else:
-        _expect_sqlite(path, head)
+        _expect_sqlite(path, head, expected)
         yield path
 
 
@@ -49,6 +53,8 @@ def _head(path: Path) -> bytes:
             return file.read(len(_MAGIC))
     except FileNotFoundError:
         raise TraceError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path}: a folder; expected a file") from None
     except OSError as error:
         raise TraceError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from error
 
@@ -65,13 +71,13 @@ def _locked(file: BinaryIO) -> bool:
     return False
 
 
-def _expect_sqlite(path: Path, head: bytes) -> None:
+def _expect_sqlite(path: Path, head: bytes, expected: str) -> None:
     if path.suffix in {".nsys-rep", ".qdrep"} or head == _REPORT_MAGIC:
-        raise TraceError(f"{path}: this is an nsys report, not its SQLite export; {EXPORT_HINT}")
+        raise TraceError(f"{path}: this is an nsys report; expected {expected}")
     if not head:
-        raise TraceError(f"{path}: the file is empty; expected nsys's SQLite export, {EXPORT_HINT}")
+        raise TraceError(f"{path}: the file is empty; expected {expected}")
     if head != _MAGIC:
-        raise TraceError(f"{path}: not an SQLite file; expected nsys's SQLite export, {EXPORT_HINT}")
+        raise TraceError(f"{path}: not an SQLite file; expected {expected}")
     for suffix in ("-journal", "-wal"):
         beside = path.with_name(path.name + suffix)
         if beside.exists() and beside.stat().st_size:

@@ -204,6 +204,44 @@ def test_a_recording_cannot_be_packed_nor_an_export_unpacked(tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"plain.sqlite", "packed.sqlite.xz"}
 
 
+@pytest.mark.parametrize(
+    ("action", "what", "said"),
+    [
+        ("unpack", "text", "{path}: not an SQLite file; expected a recording, such as "),
+        ("unpack", "compressed text", "{path}: not an SQLite file; expected a recording, such as "),
+        ("unpack", "nothing", "{path}: the file is empty; expected a recording, such as "),
+        ("unpack", "report", "{path}: this is an nsys report; expected a recording, such as "),
+        ("unpack", "database", "{path}: an SQLite file without a trace; expected a recording, such as "),
+        ("unpack", "export", "{path}: nsys's own export, not in the form of a recording; expected one; use the export"),
+        ("unpack", "folder", "{path}: a folder; expected a file"),
+        ("pack", "text", "{path}: not an SQLite file; expected nsys's SQLite export, make one with: nsys export "),
+        (
+            "pack",
+            "report",
+            "{path}: this is an nsys report; expected nsys's SQLite export, make one with: nsys export ",
+        ),
+    ],
+)
+def test_what_is_found_in_place_of_a_file_is_said_with_what_the_action_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str, what: str, said: str
+) -> None:
+    path = tmp_path / {"report": "a.nsys-rep"}.get(what, "given")
+    contents = {"text": b"text", "compressed text": lzma.compress(b"text"), "nothing": b"", "report": b"NVIDIA"}
+    if what == "folder":
+        path.mkdir()
+    elif what in contents:
+        path.write_bytes(contents[what])
+    elif what == "export":
+        traces.decode().write(path)
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE letters (id)")
+    assert compact.main([action, str(path), str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {said.format(path=path)}") and error.count("\n") == 1
+    assert ("nsys export" in error) == (action == "pack")
+
+
 def test_what_cannot_be_packed_leaves_an_older_recording_alone(tmp_path: Path) -> None:
     broken = traces.decode(ranks=4, steps=40).write(tmp_path / "broken.sqlite")
     broken.write_bytes(broken.read_bytes()[:30_000])

@@ -267,7 +267,7 @@ def test_a_file_that_is_no_trace_is_refused_with_the_reason(tmp_path: Path, name
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="cannot be read"):
+    with pytest.raises(TraceError, match="a folder; expected a file"):
         extract.read(tmp_path)
 
 
