@@ -16,6 +16,7 @@ from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
 from analysis.recordings import VARIANT
 from analysis.transfer import Place
+from analysis.words import three
 
 # A gain below it is none, in the rounding of the published tables.
 NO_GAIN = 1.1
@@ -127,7 +128,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for row in found["batches"]:
         at = (row["predicted_batch"] or "-") if row["claimed"] else "not claimed"
         between = "-" if row["measured_between"] is None else "{} to {}".format(*row["measured_between"])
-        measured = f"{row['measured_ratio']:>16.2f} {row['measured_up_to']:>9} {between:>21}"
+        measured = f"{three(row['measured_ratio']):>16} {row['measured_up_to']:>9} {between:>21}"
         yield f"{_name(row, several):{wide}} {measured} {at:>40}"
     yield from (f"left out: {_name(row, True)}, not claimed" for row in found["left_out"])
     for engine in sorted({row["engine"] for row in (*found["left_out"], *found["batches"]) if not row["claimed"]}):

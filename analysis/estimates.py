@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.errors import TraceError
+from analysis.words import interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Estimate:
         return {name: round(float(value), 6) for name, value in vars(self).items()}
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return interval(self.value, self.low, self.high)
 
 
 def within(value: float, error: float) -> Estimate:

@@ -15,6 +15,7 @@ from analysis.names import short
 from analysis.predict import Model
 from analysis.replay import Graph
 from analysis.typical import Typical
+from analysis.words import interval
 
 # One rank that arrives last so often holds the others up for a reason of its own.
 _FIXED = 0.8
@@ -128,12 +129,12 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     result = [
         f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, {traced['iter_ms']:.3f} ms as traced",
         *_share_lines(traced["shares"], found["tp"]),
-        f"  PREDICTED, untraced: {words[found['bound']]} without graphs, R = {_interval(found['ratio'])}; "
-        f"iteration {_interval(found['untraced_ms'])} ms",
+        f"  PREDICTED, untraced: {words[found['bound']]} without graphs, R = {interval(**found['ratio'])}; "
+        f"iteration {interval(**found['untraced_ms'])} ms",
     ]
     result.append(
-        f"  PREDICTED, without graphs: the host takes {_interval(found['launch_us'])} us a launch; the GPUs hide up to "
-        f"{_interval(found['breakeven_us'])} us"
+        f"  PREDICTED, without graphs: the host takes {interval(**found['launch_us'])} us a launch; "
+        f"the GPUs hide up to {interval(**found['breakeven_us'])} us"
     )
     if straggler := traced["straggler"]:
         how = "always the same" if straggler["always"] else "they take turns"
@@ -142,7 +143,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     result += _host_lines(traced["host"])
     for row in found["would_help"]:
         change = row["change"] if row["claimed"] else f"{row['change']} (not claimed)"
-        result.append(f"  PREDICTED, {change}: {_interval(row['iteration_ms'])} ms, {_change(row['saved_ms'])}")
+        result.append(f"  PREDICTED, {change}: {interval(**row['iteration_ms'])} ms, {_change(row['saved_ms'])}")
     return [*result, *claims.lines(found)] + [f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]]
 
 
@@ -173,10 +174,6 @@ def _host_lines(host: Mapping[str, Any]) -> list[str]:
             f"{site['per_iteration']:.1f} times, {site['total_ms']:.2f} ms an iteration"
         )
     return result
-
-
-def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
 
 
 def _change(saved_ms: float) -> str:

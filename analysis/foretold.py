@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import breakeven, calibrations, pairs, predict, workers
+from analysis import breakeven, calibrations, paired, pairs, predict, workers
 from analysis.calibrations import TORCH
 from analysis.errors import TraceError
 from analysis.figures import SWEEP
@@ -38,7 +38,8 @@ def recorded(gathered: Gathered) -> list[Pair]:
     """
     starts = per_start(gathered.countable)
     starts = starts[starts["made_by"] == starts.groupby(["study", *KEYS])["made_by"].transform(_maker)]
-    times_ms = starts.groupby(["study", *KEYS, "graphs"])["tpot_ms"].median()
+    keys = ["study", *KEYS]
+    times_ms, gains = paired.times_ms(starts, keys), paired.gains(starts, keys)["gain_ratio"]
     made_by = starts.groupby(["study", *KEYS])["made_by"].first()
     traced: dict[tuple[Any, ...], Any] = {}
     for one in gathered.evidence:
@@ -54,7 +55,7 @@ def recorded(gathered: Gathered) -> list[Pair]:
         off_ms, on_ms = (float(times_ms[one]) for one in halves)
         found.append(
             Pair(study=key[0], made_by=made_by[key], key=key[1:], off=typical, on=traced.get(halves[1]),
-                 off_ms=off_ms, on_ms=on_ms, torch_us=torch_us[key[0]])
+                 off_ms=off_ms, on_ms=on_ms, gain_ratio=float(gains[key]), torch_us=torch_us[key[0]])
         )  # fmt: skip
     return found
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import calibrations, claims, extract, iterations, predict, replay
+from analysis import calibrations, claims, extract, iterations, paired, predict, replay
 from analysis.calibrations import TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
@@ -60,6 +60,8 @@ class Pair:
     on: Typical | None
     off_ms: float
     on_ms: float
+    gain_ratio: float
+    """Graphs off over on, over pairs of starts where there are some: of paired.gains, not off_ms over on_ms."""
     torch_us: float | None
     """What a launch takes torch alone on the host, where the study holds a calibration."""
     made_by: str = "study.sweep"
@@ -85,7 +87,7 @@ class _Left:
 def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
     """The pairs of a study folder, in the order of its traces, and why traces of it could not be used."""
     study = open_study(folder)
-    times_ms = untraced_ms(study.windows)
+    times_ms, gains = paired.times_ms(study.windows, KEYS), paired.gains(study.windows, KEYS)["gain_ratio"]
     nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
     traced = {(*(row[key] for key in KEYS), row["graphs"]): row["path"] for row in nodes}
     made_by = ", ".join(sorted(set(study.cases["made_by"].dropna())))
@@ -102,16 +104,10 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
         off_ms, on_ms = (float(times_ms[half]) for half in halves)
         if off is not None:
             found.append(
-                Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms, torch_us=torch_us,
-                     made_by=made_by)
+                Pair(study=folder.name, key=key, off=off, on=on, off_ms=off_ms, on_ms=on_ms,
+                     gain_ratio=float(gains[key]), torch_us=torch_us, made_by=made_by)
             )  # fmt: skip
     return found, refused
-
-
-def untraced_ms(windows: pd.DataFrame) -> "pd.Series[float]":
-    """What iterations took untraced, by KEYS and graphs: medians over starts of medians over windows."""
-    starts = windows.groupby([*KEYS, "graphs", "case"])["tpot_ms"].median()
-    return starts.groupby([*KEYS, "graphs"]).median() if len(starts) else pd.Series(dtype=float)
 
 
 def fit(pairs: Sequence[Pair]) -> Model:
@@ -127,7 +123,7 @@ def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
     """Graphs on from each trace with graphs off, by a model that its configuration had no part in, in COLUMNS.
 
     error_ratio is predicted over measured less 1; covered whether the interval, which rests on the errors of the other
-    configurations, holds the measured time. measured_ratio is graphs off over on: what `bound` is to foretell.
+    configurations, holds the measured time. measured_ratio is gain_ratio: what `bound` is to foretell.
     """
     rows = []
     for pair, model in _models_without_each(pairs):
@@ -135,7 +131,7 @@ def left_out(pairs: Sequence[Pair]) -> pd.DataFrame:
         r = predict.ratio(pair.off, predict.host_ms(pair.off, model), model)
         rows.append(
             (pair.study, *pair.key, on.value, on.low, on.high, pair.on_ms, on.value / pair.on_ms - 1,
-             on.holds(pair.on_ms), predict.bound(r), r.value, r.low, r.high, pair.off_ms / pair.on_ms, pair.claimed)
+             on.holds(pair.on_ms), predict.bound(r), r.value, r.low, r.high, pair.gain_ratio, pair.claimed)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

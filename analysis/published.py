@@ -10,14 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import claims, hardware, transfer, weights
+from analysis import claims, hardware, paired, transfer, weights
 from analysis.breakeven import NO_GAIN
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
-from analysis.pairs import KEYS, Pair, untraced_ms, variant
+from analysis.pairs import KEYS, Pair, variant
 from analysis.predict import LAUNCH, Model
 from analysis.recordings import Study
 from analysis.transfer import Place
+from analysis.words import three
 
 FIGURES = Path(__file__).resolve().parents[1] / "data" / "published.csv"
 CONSISTENT, NOT_EXPLAINED, NO_MATTER = "consistent", "not explained", "cannot discriminate"
@@ -126,13 +127,13 @@ def _sides(row: Mapping[Any, Any], foretold: Mapping[str, Any]) -> str:
 def rules(pairs: Sequence[Pair], studies: Sequence[tuple[str, Study]]) -> list[dict[str, Any]]:
     """The rules of thumb against measured gains: how many recorded configurations each is about and holds for.
 
-    The gain is graphs off over on, both untraced; nothing here is predicted, and engines of which no prediction is
-    claimed count too. The length of a kernel is the mean over the iteration, which takes a trace: rules by it are held
-    against pairs, those by TP against all that the studies timed with graphs off and on.
+    The gain is graphs off over on, both untraced, as paired.gains has it; nothing here is predicted, and engines of
+    which no prediction is claimed count too. The length of a kernel is the mean over the iteration, which takes a
+    trace: rules by it are held against pairs, those by TP against all that the studies timed with graphs off and on.
     """
     traced: list[dict[str, Any]] = [
         {"name": _name(pair.study, pair.key), "us": pair.off.gpu_us / pair.off.operations,
-         "gain": pair.off_ms / pair.on_ms}
+         "gain": pair.gain_ratio}
         for pair in pairs
     ]  # fmt: skip
     found = [
@@ -154,12 +155,10 @@ def _timed(name: str, study: Study) -> list[dict[str, Any]]:
     windows = study.windows[~study.windows["case"].isin(study.mislabelled())]
     asked = {case: record["asked"].get("captured") for case, record in study.records.items()}
     largest = windows["case"].map({case: max(sizes) for case, sizes in asked.items() if sizes}).astype(float)
-    times = untraced_ms(windows[~(windows["batch"] > largest)])
-    if times.empty:
-        return []
-    halves = times.unstack("graphs").reindex(columns=["off", "on"]).dropna()
-    rows = (halves["off"] / halves["on"]).rename("gain").reset_index().to_dict("records")
-    return [{"name": _name(name, [row[key] for key in KEYS]), "tp": row["tp"], "gain": row["gain"]} for row in rows]
+    rows = paired.gains(windows[~(windows["batch"] > largest)], KEYS).reset_index().to_dict("records")
+    return [
+        {"name": _name(name, [row[key] for key in KEYS]), "tp": row["tp"], "gain": row["gain_ratio"]} for row in rows
+    ]
 
 
 def _name(study: str, key: Sequence[Any]) -> str:
@@ -199,7 +198,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     for rule in found["rules"]:
         gains = ""
         if rule["configurations"]:
-            gains = f", measured gains {rule['measured_gain_low']:.2f} to {rule['measured_gain_high']:.2f}"
+            gains = f", measured gains {three(rule['measured_gain_low'])} to {three(rule['measured_gain_high'])}"
         yield f"rule: {rule['rule']}: {rule['verdict']} ({rule['held']} of {rule['configurations']} recorded{gains})"
         if rule["held"] and rule["not_held_by"]:
             few = min(("held_by", "not_held_by"), key=lambda names: len(rule[names]))

@@ -24,6 +24,7 @@ from analysis.load_verdict import OFF, ON, UNDECIDED
 from analysis.pairs import variant
 from analysis.recordings import VARIANT, Study, open_study
 from analysis.shown import SERVED
+from analysis.words import three
 
 _KEYS = ["engine", "model", "tp", *VARIANT]
 _HEADINGS = f"{'batch':>7} {'measured off, ms':>17} {'measured on, ms':>16} {'measured off / on':>20}  verdict"
@@ -170,9 +171,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"  no verdict: {doubt}" for doubt in one["doubts"])
         yield from [_HEADINGS] if one["by_batch"] else ()
         for row in one["by_batch"]:
-            gain = Estimate(**row["measured_gain"])
+            gain, off, on = Estimate(**row["measured_gain"]), row["measured_off_ms"], row["measured_on_ms"]
             yield (
-                f"{row['batch']:>7} {row['measured_off_ms']:>17.3g} {row['measured_on_ms']:>16.3g} {gain!s:>20}  "
+                f"{row['batch']:>7} {three(off):>17} {three(on):>16} {gain!s:>20}  "
                 f"{row['verdict']} ({row['starts']} start{'s' if row['starts'] > 1 else ''})"
             )
         for row in one["predicted_by_batch"]:

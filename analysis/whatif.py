@@ -20,7 +20,7 @@ from analysis.command_line import Parser, reported, studies
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 from analysis.program import refused
-from analysis.words import counted
+from analysis.words import counted, interval, three
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
@@ -107,18 +107,14 @@ def _prediction(found: Mapping[str, Any]) -> list[str]:
     return [
         f"{found['name']}: TP{found['tp']}, graphs {found['graphs']}, "
         f"{found['traced']['iter_ms']:.3f} ms an iteration as traced",
-        f"  PREDICTED, untraced: graphs {other} {_interval(found[f'graphs_{other}_ms'])} ms; "
-        f"{words[found['bound']]}: R = L / G = {_interval(found['ratio'])}, "
-        f"L {_interval(found['host_ms'])} ms by {found['host_known_by']}",
+        f"  PREDICTED, untraced: graphs {other} {interval(**found[f'graphs_{other}_ms'])} ms; "
+        f"{words[found['bound']]}: R = L / G = {interval(**found['ratio'])}, "
+        f"L {interval(**found['host_ms'])} ms by {found['host_known_by']}",
         f"  intervals hold {found['rate']:.0%} of configurations left out, of {found['pairs']} recorded pairs; "
         "for GPUs and engines not recorded it is not known",
         *(f"  unfit, doubt it: {doubt}" for doubt in found["doubts"]),
         *claims.lines(found),
     ]
-
-
-def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
 
 
 def _fit(arguments: argparse.Namespace) -> int:
@@ -175,12 +171,13 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
     yield f"{'':{wide}} {heads}  PREDICTED bound"
     for row in on.to_dict("records"):
         held = ("" if row["covered"] else " outside") + ("" if row["claimed"] else " not claimed")
-        predicted = f"{row['predicted_on_ms']:.3g} [{row['predicted_low_ms']:.3g}, {row['predicted_high_ms']:.3g}]"
-        r = f"{row['predicted_ratio']:.3g} [{row['predicted_low_ratio']:.3g}, {row['predicted_high_ratio']:.3g}]"
+        predicted = interval(row["predicted_on_ms"], row["predicted_low_ms"], row["predicted_high_ms"])
+        r = interval(row["predicted_ratio"], row["predicted_low_ratio"], row["predicted_high_ratio"])
         yield (
-            f"{_configuration(row):{wide}} {predicted:>22} {row['measured_on_ms']:9.3g} {row['error_ratio']:+7.1%} "
-            f"{r:>20} {row['measured_ratio']:16.2f}  {row['predicted_bound']}{held}"
+            f"{_configuration(row):{wide}} {predicted:>22} {three(row['measured_on_ms']):>9} "
+            f"{row['error_ratio']:+7.1%} {r:>20} {three(row['measured_ratio']):>16}  {row['predicted_bound']}{held}"
         )
+    yield "off/on: the median over pairs of starts of one repeat; where there are not two, the ratio of medians"
     yield f"graphs on from off: {_summary(on[on['claimed']])}"
     for known, rows in off[off["claimed"]].groupby("known", sort=False):
         yield f"graphs off from on, launches known by {_KNOWN.get(str(known), known)}: {_summary(rows)}"

@@ -9,6 +9,7 @@ import pytest
 
 from analysis import explain, extract, iterations
 from analysis.__main__ import main
+from analysis.estimates import Estimate
 from tests import traces
 from tests.analysis.test_typical import layered
 
@@ -113,7 +114,7 @@ def test_every_foretold_number_is_on_a_line_that_says_so(graphs: str, capsys: py
     ]
     shown = capsys.readouterr().out.splitlines()
     for one in foretold:
-        written = f"{one['value']:.3g} [{one['low']:.3g}, {one['high']:.3g}]"
+        written = str(Estimate(**one))
         assert all("PREDICTED" in line for line in shown if written in line)
         assert any(written in line for line in shown)
     assert all("PREDICTED" in line for line in shown if re.search(r"\[\d", line))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import calibrations, claims, pairs, predict, replay
+from analysis import calibrations, claims, pairs, predict, published, replay
 from analysis.errors import TraceError
 from analysis.pairs import Pair
 from analysis.recordings import open_study
@@ -25,11 +25,10 @@ def made(number: int, *, engine: str = "vllm", host_us: float = 20.0) -> Pair:
     """Graphs take a gap of GAP_US, and the untraced host HOST_RATIO of the traced one."""
     one = typical(strand([5.0 + number / 20] * 100, host_us, gap=1.0), engine=engine)
     untraced = replay.with_host(one, HOST_RATIO)
+    off_ms, on_ms = (replay.iteration_us(untraced, **how) / 1e3 for how in ({}, {"graph": Graph(gap_us=GAP_US)}))
     return Pair(
         study="made", key=(engine, "llama", 1, number, "engine", "pinned", ""), off=one, on=replace(one, graphs=True),
-        off_ms=replay.iteration_us(untraced) / 1e3,
-        on_ms=replay.iteration_us(untraced, graph=Graph(gap_us=GAP_US)) / 1e3,
-        torch_us=8.0,
+        off_ms=off_ms, on_ms=on_ms, gain_ratio=off_ms / on_ms, torch_us=8.0,
     )  # fmt: skip
 
 
@@ -132,6 +131,21 @@ def test_a_study_gives_its_pairs_and_what_could_not_be_used(tmp_path: Path) -> N
     assert (pair.off_ms, pair.on_ms, pair.torch_us) == (10.0, 4.0, 8.0)
     assert (pair.off.graphs, pair.on and pair.on.graphs) == (False, True)
     assert refused.startswith(f"{broken}: ")
+
+
+def test_the_gain_of_a_pair_is_that_of_its_starts_by_repeat(tmp_path: Path) -> None:
+    """Off / on 2, 4 and 3 in the repeats; of the medians, 10 and 4 ms, it would be 2.5."""
+    for repeat, (off_ms, on_ms) in enumerate(((8.0, 4.0), (20.0, 5.0), (10.0, 10 / 3)), start=1):
+        studies.write_case(tmp_path, graphs="off", repeat=repeat, tpot_ms=[off_ms])
+        studies.write_case(tmp_path, graphs="on", repeat=repeat, tpot_ms=[on_ms])
+    studies.write_case(tmp_path, graphs="off", traced_graphs="off")
+    folder = studies.write_study(tmp_path)
+    [pair], _ = pairs.recorded(folder)
+    assert (pair.off_ms, pair.on_ms, pair.gain_ratio) == (10.0, 4.0, pytest.approx(3))
+    [shown] = published.rules([], [("here", open_study(folder))])[-2:-1]
+    assert shown["measured_gain_low"] == pytest.approx(3)
+    eleven = [*(made(number) for number in range(11)), pair]
+    assert pairs.left_out(eleven)["measured_ratio"].iloc[-1] == pytest.approx(3)
 
 
 def test_a_trace_that_contradicts_its_label_is_no_half(tmp_path: Path) -> None:

@@ -60,12 +60,12 @@ def test_what_no_recording_is_like_cannot_discriminate(rows: dict[str, dict[str,
 
 def test_rules_are_held_against_the_gains_of_the_kernels_they_are_about(tmp_path: Path) -> None:
     """Kernels of 5 us, gains of 3 and 9; timed without a trace: 3 at TP1, 1 at TP2, 9 at TP4, unclaimed."""
-    small = replace(made(0), off_ms=3.0, on_ms=1.0)
+    small = replace(made(0), gain_ratio=3.0)
     for tp, off_ms in ((1, 3.0), (2, 1.0), (4, 9.0)):
         for graphs, time_ms in (("off", off_ms), ("on", 1.0)):
             studies.write_case(tmp_path, engine="hf", tp=tp, graphs=graphs, tpot_ms=[time_ms])
     timed = [("here", open_study(studies.write_study(tmp_path)))]
-    found = {rule["rule"]: rule for rule in published.rules([small, replace(small, off_ms=9.0)], timed)}
+    found = {rule["rule"]: rule for rule in published.rules([small, replace(small, gain_ratio=9.0)], timed)}
     short = found["kernels shorter than 100 us: 2 to 5 times as fast"]
     assert (short["configurations"], short["held"], short["verdict"]) == (2, 1, "holds in part")
     assert (short["measured_gain_low"], short["measured_gain_high"]) == (3.0, 9.0)

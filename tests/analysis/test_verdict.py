@@ -157,7 +157,7 @@ def test_words_mark_what_is_foretold(tmp_path: Path, capsys: pytest.CaptureFixtu
     first, heading, row, *_ = capsys.readouterr().out.splitlines()
     assert first == "vllm llama3-8b TP1: turn on; sizes worth a graph: 1"
     assert "PREDICTED" not in heading + row
-    assert row.split() == ["1", "10", "5", "2", "[2,", "2]", "turn", "on", "(1", "start)"]
+    assert row.split() == ["1", "10.0", "5.00", "2.00", "[2.00,", "2.00]", "turn", "on", "(1", "start)"]
 
 
 def test_a_trace_taken_while_serving_is_of_no_one_size(

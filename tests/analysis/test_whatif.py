@@ -141,6 +141,7 @@ def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -
     assert columns == ["PREDICTED on", "measured", "error", "PREDICTED R", "measured off/on", "PREDICTED bound"]
     last = [line.split(": ")[0] for line in lines[lines.index(heading) + 12 :]]
     assert last == [
+        "off/on",
         "graphs on from off",
         "graphs off from on, launches known by recordings of the engine alone",
         "graphs off from on, launches known by the trace with graphs off of that very configuration",

@@ -30,3 +30,15 @@ def test_a_study_is_several_with_ies() -> None:
 )
 def test_times_are_told_with_as_many_figures_as_matter(times: float, said: str) -> None:
     assert words.often(times) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.2, "2.20"), (2, "2.00"), (15.64, "15.6"), (0.8766, "0.877"), (99.96, "100"), (1234.5, "1234"), (1.005, "1.00")],
+)
+def test_gains_and_intervals_have_three_figures_whatever_the_number(value: float, text: str) -> None:
+    assert words.three(value) == text
+
+
+def test_a_number_has_the_figures_of_its_interval() -> None:
+    assert words.interval(2.2, 2, 12.34) == "2.20 [2.00, 12.3]"
