@@ -32,11 +32,12 @@ class Parser(argparse.ArgumentParser):
     """argparse's, but for what it says of mistakes; the beginning of a flag is no flag."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse; a flag that is none is told before anything else that it may make wrong."""
+        """As argparse; flags that are none are told, all of them, before anything else that they may make wrong."""
         given = list(sys.argv[1:] if args is None else args)
-        for flag in _flags(given, until_command=self._subparsers is not None):
-            if flag not in self._option_string_actions:
-                self.error(f"{flag}: unknown{_near(flag, self._option_string_actions)}")
+        known = self._option_string_actions
+        flags = dict.fromkeys(_flags(given, until_command=self._subparsers is not None))
+        if unknown := [f"{flag}: unknown{_near(flag, known)}" for flag in flags if flag not in known]:
+            self.error("; ".join(unknown).replace("?; ", "? "))
         return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:

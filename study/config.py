@@ -1,8 +1,11 @@
-"""From a study file and flags to a Spec: layering, types and limits. What the keys are is study.spec's business."""
+"""From a study file and flags to a Spec: layering, types and limits. What the keys are is study.spec's business.
+
+Whoever made several mistakes is told all of them at once, a line each.
+"""
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -44,19 +47,20 @@ def load(study: str = DEFAULT, flags: Mapping[str, Any] | None = None) -> Spec:
     """The Spec of a study, by name or path, with flags over it and the default study under it.
 
     `flags` maps keys to text as typed (lists with commas), `True` for switches, and a dict for tables.
-    Raises StudyError naming the key, the value and what is allowed.
+    Raises StudyError naming every key that is wrong, its value and what is allowed.
     """
     path = find(study)
-    flags = flags or {}
+    files = {file: _read(file) for file in (find(DEFAULT), path)}
+    given = [(f"{file}: {key}", key, raw, raw) for file, keys in files.items() for key, raw in keys.items()]
+    given += [(flag_of(key), key, _typed(key, raw), raw) for key, raw in (flags or {}).items()]
+    _refuse([f"{where}: {text}" for where, key, raw, typed in given for text in _mistakes(key, raw, typed)])
     values: dict[str, Any] = {"out": OUT / path.stem}
-    for file in (find(DEFAULT), path):
-        values |= {key: checked(key, raw, f"{file}: {key}") for key, raw in _read(file).items()}
-    for key, raw in flags.items():
-        value = checked(key, _typed(key, raw), flag_of(key), as_typed=raw)
+    for _, key, raw, _ in given:
         # A flag names one engine's interpreter and leaves the file's others alone.
-        values[key] = tuple((dict(values.get(key, ())) | dict(value)).items()) if kind_of(key) == Table else value
+        before = dict(values.get(key, ())) if kind_of(key) == Table else {}
+        values[key] = _held(kind_of(key), before | raw if before else raw)
     spec = Spec(**values)
-    _check_together(spec)
+    _refuse([*_contradictions(spec)])
     return spec
 
 
@@ -83,32 +87,38 @@ def flag_of(key: str) -> str:
     return "--" + (rules()[key].flag or key).replace("_", "-")
 
 
-def checked(key: str, raw: Any, where: str, *, as_typed: Any = None) -> Any:
-    """The value of a key as the Spec holds it; `as_typed` is what a flag had for it.
+def _refuse(mistakes: Sequence[str]) -> None:
+    if len(mistakes) > 1:
+        raise StudyError("\n  ".join([f"{len(mistakes)} mistakes in what was asked for:", *mistakes]))
+    if mistakes:
+        raise StudyError(mistakes[0])
 
-    Raises StudyError, opening with `where`, if it cannot be one.
-    """
+
+def _mistakes(key: str, raw: Any, typed: Any) -> Iterator[str]:
+    """What is wrong with what a key was given; `typed` is how that was written."""
     if key not in rules():
-        raise StudyError(f"{where}: unknown key {key!r}: {hint(key, rules())}")
+        yield f"unknown key {key!r}: {hint(key, rules())}"
+        return
     kind, rule = kind_of(key), rules()[key]
     if not _is(kind, raw):
-        found = raw if as_typed is None else as_typed
-        raise StudyError(f"{where}: found {found!r}, expected {EXPECTED[kind]}{_limits(rule)}{_meant(key, raw)}")
+        yield f"found {typed!r}, expected {EXPECTED[kind]}{_limits(rule)}{_meant(key, raw)}"
+    elif kind is Path:
+        yield from () if raw else ("found an empty name, expected a path",)
+    else:
+        items = list(raw) if isinstance(raw, (list, dict)) else [raw]
+        yield from (text for item in dict.fromkeys(items) for text in _item_mistakes(item, rule))
+        if not items and kind != Table:
+            yield f"found an empty list, expected at least one value{_limits(rule)}"
+        twice = dict.fromkeys(item for item in items if items.count(item) > 1)
+        yield from (f"found {item} twice, expected each value once" for item in twice)
+
+
+def _held(kind: Any, raw: Any) -> Any:
+    """A value without mistakes as the Spec holds it."""
     if kind == Table:
-        for name in raw:
-            _check_item(name, rule, where)
         return tuple((name, Path(path).expanduser()) for name, path in raw.items())
-    if not raw and kind is Path:
-        raise StudyError(f"{where}: found an empty name, expected a path")
     if kind is Path:
         return Path(raw).expanduser()
-    items = raw if isinstance(raw, (list, tuple)) else (raw,)
-    for item in items:
-        _check_item(item, rule, where)
-    if not items:
-        raise StudyError(f"{where}: found an empty list, expected at least one value{_limits(rule)}")
-    if twice := [item for item in items if items.count(item) > 1]:
-        raise StudyError(f"{where}: found {twice[0]} twice, expected each value once")
     return tuple(raw) if isinstance(raw, list) else raw
 
 
@@ -122,11 +132,11 @@ def _is(kind: Any, raw: Any) -> bool:
     return isinstance(raw, str if kind is Path else kind)
 
 
-def _check_item(item: Any, rule: Rule, where: str) -> None:
+def _item_mistakes(item: Any, rule: Rule) -> Iterator[str]:
     if rule.words and item not in rule.words():
-        raise StudyError(f"{where}: unknown value {item!r}: {hint(item, rule.words())}")
+        yield f"unknown value {item!r}: {hint(item, rule.words())}"
     if rule.minimum is not None and item < rule.minimum:
-        raise StudyError(f"{where}: found {item}, expected{_limits(rule)[1:]}")
+        yield f"found {item}, expected{_limits(rule)[1:]}"
 
 
 def _meant(key: str, raw: Any) -> str:
@@ -166,24 +176,23 @@ def _read(path: Path) -> dict[str, Any]:
         raise StudyError(f"{path} is not a readable TOML file: {error}") from None
 
 
-def _check_together(spec: Spec) -> None:
+def _contradictions(spec: Spec) -> Iterator[str]:
+    """What the values of several keys cannot be together."""
     traced = [max(spec.batches_of(tracing)) for tracing in spec.tracing if tracing != "off"]
     if spec.captured and traced and "on" in spec.graphs and max(traced) > max(spec.captured):
-        raise StudyError(
+        yield (
             f"traced_batches: found {max(traced)}, but graphs are captured for batches up to {max(spec.captured)} "
             "(captured), so that trace would show none; trace smaller batches, or none (tracing off)"
         )
     if spec.workload == "serve" and not (spec.concurrency or all(place.rates for place in spec.located)):
-        raise StudyError(
-            "workload serve: no load to serve at; give rates (requests a second) or concurrency (requests in flight)"
-        )
+        yield "workload serve: no load to serve at; give rates (requests a second) or concurrency (requests in flight)"
     if spec.workload == "serve" and (longest := lengths.longest_tokens(lengths.read(spec.lengths))) > spec.context:
-        raise StudyError(
+        yield (
             f"context: found {spec.context}, but requests of lengths {spec.lengths} grow to {longest} tokens; "
             f"expected at least {longest}"
         )
     if spec.checkpoint and len(spec.models) > 1:
-        raise StudyError(
+        yield (
             f"checkpoint {spec.checkpoint} holds the weights of one model, but models asks for {len(spec.models)}: "
             f"{', '.join(spec.models)}; name the one that it is"
         )

@@ -33,6 +33,10 @@ def _parser() -> Parser:
         ("a --Live", "--Live: unknown; did you mean --live?"),
         ("a -live", "-live: unknown; did you mean --live?"),
         ("a --colour", "--colour: unknown"),
+        (
+            "a --tra node --colour --Live --tra",
+            "--tra: unknown; did you mean --tracing? --colour: unknown; --Live: unknown; did you mean --live?",
+        ),
         ("", "FOLDER: missing"),
         ("a b", "found b beyond what is expected"),
         ("a --tracing", "--tracing: found nothing behind it, expected a value"),

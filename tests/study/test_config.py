@@ -119,6 +119,36 @@ def test_a_mistake_in_a_flag_is_named_as_a_flag(key, text, message):
         config.load(flags={key: text})
 
 
+def test_all_mistakes_in_a_file_and_in_flags_are_told_at_once_a_line_each(write):
+    study = write('batch = [1]\ntp = [0, 2, -1, 2]\nout = 3\nmodels = ["llama3-8b"]')
+    with pytest.raises(StudyError) as told:
+        config.load(study, {"seed": "-1", "tp": "x", "engines": "vllm,vlm"})
+    said, *lines = str(told.value).splitlines()
+    assert said == "8 mistakes in what was asked for:"
+    assert [line.split(": found")[0].split(": unknown")[0] for line in lines] == [
+        f"  {study}: batch", *[f"  {study}: tp"] * 3, f"  {study}: out", "  --seed", "  --tp", "  --engines",
+    ]  # fmt: skip
+    assert lines[1:4] == [
+        f"  {study}: tp: found 0, expected at least 1",
+        f"  {study}: tp: found -1, expected at least 1",
+        f"  {study}: tp: found 2 twice, expected each value once",
+    ]
+
+
+def test_what_values_cannot_be_together_is_told_at_once_too():
+    flags = {"workload": "serve", "context": "16", "checkpoint": "w", "models": "llama3-8b,qwen2-7b"}
+    with pytest.raises(StudyError) as told:
+        config.load(flags=flags)
+    said, *lines = str(told.value).splitlines()
+    assert said == "3 mistakes in what was asked for:"
+    assert [line.split()[0] for line in lines] == ["workload", "context:", "checkpoint"]
+
+
+def test_one_mistake_is_told_in_one_line(write):
+    with pytest.raises(StudyError, match=r"^--seed: found -1, expected at least 0$"):
+        config.load(write("tp = [2]"), {"seed": "-1"})
+
+
 @pytest.mark.parametrize(
     ("study", "message"),
     [
