@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import allowed, api, columns, files, joins, program, store
+from analysis import allowed, api, columns, files, joins, outputs, program, store
 from analysis.columns import Stored
 from analysis.command_line import Parser
 from analysis.errors import TraceError
@@ -238,14 +238,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="write over OUT where there is one")
     arguments = parser.parse_args(argv)
     try:
-        _refuse_older(arguments.output, force=arguments.force)
+        _refuse_impossible(arguments.output, force=arguments.force)
         (pack if arguments.action == "pack" else unpack)(arguments.input, arguments.output)
     except TraceError as error:
         return program.refused(error)
     return 0
 
 
-def _refuse_older(out: Path, *, force: bool) -> None:
+def _refuse_impossible(out: Path, *, force: bool) -> None:
     try:
         there, ordinary = out.exists(), out.is_file()
     except OSError:
@@ -254,6 +254,7 @@ def _refuse_older(out: Path, *, force: bool) -> None:
         raise TraceError(f"{out}: no ordinary file; give another OUT")
     if there and not force:
         raise TraceError(f"{out}: there already; give another OUT, or --force to write over it")
+    outputs.expect_file(out, "give another OUT", replaced=True)
 
 
 if __name__ == "__main__":

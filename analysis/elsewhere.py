@@ -12,6 +12,7 @@ from analysis import (
     claims,
     given,
     hardware,
+    outputs,
     parallel,
     predict,
     published,
@@ -28,6 +29,8 @@ from analysis.pairs import Pair
 from analysis.recordings import open_study
 from analysis.transfer import Place
 from analysis.weights import Weights
+
+_ELSEWHERE = "name another file with --figure"
 
 
 def add(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -109,6 +112,8 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
     folders = studies(arguments.folders)
     if arguments.figure and arguments.figure.suffix != ".png":
         raise TraceError(f"--figure: found {arguments.figure}, expected a name that ends in .png, which it will be")
+    if arguments.figure:
+        outputs.expect_file(arguments.figure, _ELSEWHERE)
     found = _pairs(folders)
     rows = breakeven.rows(claimed(found, folders), predict.recorded())
     batches = [
@@ -121,7 +126,7 @@ def _breakeven(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             arguments.figure.write_bytes(launch_map.png(rows))
         except OSError as error:
-            told = f"{arguments.figure}: cannot be written ({error.strerror}); name another file with --figure"
+            told = f"{arguments.figure}: cannot be written ({error.strerror}); {_ELSEWHERE}"
             raise TraceError(told) from error
     return {"launches": rows, "batches": batches, "left_out": breakeven.left_out(found)}
 

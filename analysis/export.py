@@ -9,13 +9,14 @@ import gzip
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis import frames, perfetto_file, program, spans
+from analysis import frames, outputs, perfetto_file, program, spans
 from analysis.command_line import Parser, whole
 from analysis.errors import TraceError
 from analysis.given import WHAT, Given, existing, traces
 from analysis.spans import Timeline
 
 ITERATIONS = 10
+_ELSEWHERE = "name another file with --perfetto"
 
 
 def perfetto(read: frames.Frames, file: Path | str, iterations: int = ITERATIONS) -> Timeline:
@@ -42,17 +43,14 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _unwritable(file: Path, why: str) -> TraceError:
-    return TraceError(f"{file}: cannot be written ({why}); name another file with --perfetto")
+    return TraceError(f"{file}: cannot be written ({why}); {_ELSEWHERE}")
 
 
 def _expect_writable(file: Path, trace: Path) -> None:
     """Say before a trace is read, which takes a while, that nothing could be written afterwards."""
-    if file.is_dir():
-        raise _unwritable(file, "it is a folder")
+    outputs.expect_file(file, _ELSEWHERE, replaced=True)
     if file.exists() and not file.is_file():
         raise _unwritable(file, "it is no ordinary file")
-    if not file.absolute().parent.is_dir():
-        raise _unwritable(file, "there is no such folder")
     if file.exists() and trace.exists() and file.samefile(trace):
         raise _unwritable(file, "it is the trace itself")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import page, pictures, program, sections, workers
+from analysis import outputs, page, pictures, program, sections, workers
 from analysis.blocks import Section, plain_lines
 from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
@@ -24,11 +24,13 @@ from analysis.workers import Given
 
 PAGE_MOST_BYTES = 4_900_000
 """What a page may take: it is sent by mail and opened on phones. The timeline shows what there is room left for."""
+_ELSEWHERE = "name another folder with --out"
 __all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
 
 
 def build(folders: Sequence[Path], out: Path, language: str = "en") -> Path:
     """Write the report of these study folders into `out`. Returns the path of report.html. Raises TraceError."""
+    outputs.expect_folder(out, _ELSEWHERE, outputs.REPORT)
     with workers.shared():
         return write(gather(folders), out, language)
 
@@ -45,10 +47,10 @@ def write(gathered: Gathered, out: Path, language: str = "en") -> Path:
     language: of figures and report.md, and of the page until its reader takes another: one of LANGUAGES.
     """
     try:
-        for folder in ("figures", "tables"):
+        for folder in outputs.REPORT:
             (out / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TraceError(f"{out} cannot hold the report ({error}). Name another folder with --out.") from error
+        raise TraceError(f"{out}: cannot be written ({error}); {_ELSEWHERE}") from error
     with workers.shared():
         return _written(gathered, out, language)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import calibrations, claims, elsewhere, explain, given, pairs, predict
+from analysis import calibrations, claims, elsewhere, explain, given, outputs, pairs, predict
 from analysis.calibrations import Calibration
 from analysis.command_line import Parser, reported, studies
 from analysis.errors import TraceError
@@ -24,6 +24,7 @@ from analysis.words import counted, interval, three
 
 Look = Callable[[Trace, str, Calibration | None], dict[str, Any]]
 Show = Callable[[Mapping[str, Any]], list[str]]
+_ELSEWHERE = "name another file with --write"
 _CALIBRATION = "what python -m study.calibrate wrote, or a trace or case of the engine on that host with graphs off"
 _KNOWN = {
     pairs.ALONE: "recordings of the engine alone",
@@ -118,7 +119,7 @@ def _prediction(found: Mapping[str, Any]) -> list[str]:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    found = reported(partial(_fitted, arguments.folders))
+    found = reported(partial(_fitted, arguments.folders, arguments.write))
     if found is None:
         return 1
     model, on, off = found
@@ -137,13 +138,15 @@ def _written(path: Path, text: str) -> bool:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        refused(f"cannot write {path} ({error.strerror}): name another file")
+        refused(f"{path}: cannot be written ({error.strerror}); {_ELSEWHERE}")
         return False
     return True
 
 
-def _fitted(folders: Sequence[Path]) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame]:
+def _fitted(folders: Sequence[Path], write: Path | None) -> tuple[predict.Model, pd.DataFrame, pd.DataFrame]:
     """The constants and the tables of pairs left out in turn, which take more pairs than most single studies hold."""
+    if write:
+        outputs.expect_file(write, _ELSEWHERE)
     found: list[pairs.Pair] = []
     for folder in studies(folders):
         mine, refused = pairs.recorded(folder)

@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from analysis import program
+from analysis import outputs, program
+from analysis.errors import TraceError
 from launch import host, process
 from study.command_line import Parser, refused
 from study.errors import StudyError
@@ -30,12 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", default=Path("calibration.json"), type=Path, help="the file to write")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
+        outputs.expect_file(args.out, "name another file with --out")
         calibration = _described(calibration_of(_measured(args.python)))
         args.out.write_text(json.dumps(calibration, indent=1) + "\n", encoding="utf-8")
-    except StudyError as error:
+    except (StudyError, TraceError) as error:
         return refused(error)
     except OSError as error:
-        return refused(f"cannot write {args.out} ({error.strerror}): name another --out")
+        return refused(f"{args.out}: cannot be written ({error.strerror}); name another file with --out")
     found = calibration["t_launch_us"]
     print(f"{args.out}: {found['value']:.1f} us a launch [{found['low']:.1f}, {found['high']:.1f}], torch alone")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from analysis import outputs
 from study.errors import StudyError
 
 # The report itself is imported where one is wanted: what draws it takes a second, and need not be there otherwise.
@@ -20,8 +21,7 @@ def run(console: Console, out: Path | None = None, language: str | None = None) 
     if not folders:
         raise StudyError(f"no recordings in {RECORDINGS}; expected NAME/recording.json: use a full checkout")
     out = out or OUT
-    # Whether it can be written is better known before the reading than after.
-    out.mkdir(parents=True, exist_ok=True)
+    outputs.expect_folder(out, "name another folder with --out", outputs.REPORT)
     write_report(folders, out, console, language)
     return 0
 

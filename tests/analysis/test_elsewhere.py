@@ -83,7 +83,7 @@ def test_break_evens_are_printed_and_drawn(study: str, tmp_path: Path, capsys: p
     assert [column.strip() for column in heading.split("  ") if column.strip()] == columns
     assert first.split()[:5] == ["vllm", "llama", "TP1", "b0", "h200"]
     assert figure.read_bytes().startswith(b"\x89PNG")
-    for other, said in (("no/map.png", "cannot be written (No such file or directory)"), ("map.pdf", "ends in .png")):
+    for other, said in (("no/map.png", "cannot be written (there is no such folder)"), ("map.pdf", "ends in .png")):
         assert main(["breakeven", study, "--figure", str(tmp_path / other)]) == 1
         assert said in capsys.readouterr().err
     assert main(["breakeven", study, "--json"]) == 0

@@ -102,7 +102,7 @@ def test_every_table_says_the_same_as_csv_and_as_parquet(shared):
 
 def test_page_and_summary_give_the_answer_with_its_interval(shared):
     _, page = shared
-    sentence = "vLLM, llama3-8b, TP1: on: 2.0x faster decode at batch 1 [1.90, 2.10]."
+    sentence = "vLLM, llama3-8b, TP1: on: 2.00x faster decode at batch 1 [1.90, 2.10]."
     assert sentence in page.read_text()
     assert sentence.replace("[", "\\[").replace("]", "\\]") in (page.parent / "report.md").read_text()
 
@@ -300,8 +300,8 @@ def test_several_folders_merge_and_rows_keep_their_provenance(shared, tmp_path):
         )
     write_study(probe, recording=RECORDING | {"date": "2026-11-20"})
     text = page_of(shared[0], probe, out=tmp_path / "out")
-    assert "TP1 (testgpu-2026-11-21): on: 2.0x" in text
-    assert "TP2 (probe-2026-11-20, by probe script): on: 4.0x" in text
+    assert "TP1 (testgpu-2026-11-21): on: 2.00x" in text
+    assert "TP2 (probe-2026-11-20, by probe script): on: 4.00x" in text
     assert "the rows for TP2 were recorded by probe script, not by study.sweep (1 engine start(s) each)" in text
     assert "label not proven (no trace of this configuration)" in text
     assert "driver 570.9" in text
@@ -330,7 +330,7 @@ def test_a_study_of_traces_alone_shows_them(tmp_path):
 def test_the_terminal_text_has_mark_answers_and_table(shared):
     lines = report.headline_text(report.gather([shared[0]])).splitlines()
     assert lines[0].startswith("RECORDED 2026-11-21")
-    assert lines[2].endswith("on: 2.0x faster decode at batch 1 [1.90, 2.10].")
+    assert lines[2].endswith("on: 2.00x faster decode at batch 1 [1.90, 2.10].")
     assert lines[-1].startswith("vLLM    llama3-8b")
     # One interval reads the same in the sentence and in the table.
     assert "2.00 [1.90, 2.10]" in lines[-1]
@@ -353,7 +353,7 @@ def test_the_command_says_what_is_wrong_in_one_message(tmp_path, capsys):
 
 def test_a_place_that_cannot_hold_the_report_is_refused(shared, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TraceError, match="Name another folder with --out"):
+    with pytest.raises(TraceError, match=r"cannot be written \(it is no folder\); name another folder with --out"):
         report.build([shared[0]], tmp_path / "file")
 
 

@@ -131,7 +131,9 @@ def test_a_fit_that_cannot_be_written_says_so(
     monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(number) for number in range(11)], []))
     file = tmp_path / "absent" / "fitted.json"
     assert main(["fit", str(tmp_path), "--write", str(file)]) == 1
-    assert capsys.readouterr().err == f"error: cannot write {file} (No such file or directory): name another file\n"
+    assert capsys.readouterr().err == (
+        f"error: {file}: cannot be written (there is no such folder); name another file with --write\n"
+    )
 
 
 def test_the_fit_marks_the_columns_that_are_predicted(shown: tuple[str, Path]) -> None:

@@ -86,7 +86,7 @@ def test_what_is_no_interpreter_says_so(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.usefixtures("torch")
 def test_a_place_that_cannot_be_written_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert calibrate.main(["--python", sys.executable, "--out", str(tmp_path / "no" / "c.json")]) == 1
-    assert "name another --out" in capsys.readouterr().err
+    assert "there is no such folder); name another file with --out" in capsys.readouterr().err
 
 
 def test_the_interval_leaves_the_odd_rounds_aside() -> None:

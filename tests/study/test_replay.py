@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from analysis import report
+from analysis.errors import TraceError
 from study import options, replay, sweep
 from study.errors import StudyError
 from tests.analysis import studies
@@ -56,7 +57,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_anything_is_read(
     study(recordings / "one", recording=RECORDING)
     monkeypatch.setattr(replay, "write_report", lambda *_: pytest.fail("read"))
     (recordings.parent / "file").touch()
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(TraceError, match=r"cannot be written .*; name another folder with --out"):
         replay.run(Console(file=io.StringIO()), recordings.parent / "file" / "out")
 
 
