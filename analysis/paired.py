@@ -20,7 +20,7 @@ def times_ms(windows: pd.DataFrame, keys: Sequence[str]) -> pd.Series[float]:
     """What iterations took, by keys and graphs: medians over starts of medians over windows."""
     if windows.empty:
         return pd.Series(dtype=float)
-    starts = windows.groupby([*keys, "graphs", "case"])["tpot_ms"].median()
+    starts = _numbers(windows).groupby([*keys, "graphs", "case"])["tpot_ms"].median()
     return starts.groupby([*keys, "graphs"]).median()
 
 
@@ -37,8 +37,15 @@ def gains(windows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     if wide.empty:
         return found
     found["gain_ratio"] = wide["off"] / wide["on"]
-    repeats = windows.groupby([*keys, "repeat", "graphs"])["tpot_ms"].median().unstack("graphs")[_HALVES].dropna()
+    repeats = (
+        _numbers(windows).groupby([*keys, "repeat", "graphs"])["tpot_ms"].median().unstack("graphs")[_HALVES].dropna()
+    )
     for key, mine in repeats.groupby(list(keys)):
         if len(mine) > 1:
             found.loc[key, list(COLUMNS)] = paired_ratio(mine["off"], mine["on"])
     return found
+
+
+def _numbers(windows: pd.DataFrame) -> pd.DataFrame:
+    """The windows with times as numbers: beside a study that timed none they are kept as objects."""
+    return windows.astype({"tpot_ms": "float64"})

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -49,6 +50,12 @@ def test_without_two_pairs_it_is_the_ratio_of_the_medians_and_has_no_interval(st
     found = told(windows(*starts))
     assert found["gain_ratio"] == 4.0
     assert pd.isna([found["gain_low_ratio"], found["gain_high_ratio"]]).all()
+
+
+def test_times_beside_those_of_a_study_without_any_are_numbers_still() -> None:
+    pairs = windows(("off", 1, 8.0), ("on", 1, 2.0), ("off", 2, 8.0), ("on", 2, 2.0))
+    found = paired.gains(pairs.astype({"tpot_ms": object}), KEYS)
+    assert set(found.dtypes) == {np.dtype("float64")} and found["gain_ratio"].tolist() == [4.0]
 
 
 def test_what_lacks_a_half_has_no_gain() -> None:
