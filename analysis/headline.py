@@ -186,11 +186,6 @@ def _over(group: pd.DataFrame) -> str:
     return say(" (over windows of single starts)") if "windows" in set(told["interval_over"]) else ""
 
 
-def _times(gain: float) -> str:
-    """1.04 is not 1.0 times."""
-    return f"{gain:.1f}" if gain >= 1.1 else f"{gain:.2f}"
-
-
 def _verdict(row: dict[Any, Any]) -> str:
     batch = row["batch"]
     if row["contradiction"]:
@@ -202,9 +197,11 @@ def _verdict(row: dict[Any, Any]) -> str:
     gain, low, high = row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]
     if not gain > 0:
         return say("no answer at batch {batch}, {reason}", batch=batch, reason=read(str(row["caution"])))
-    ratio = {"gain": shown.three(gain), "interval": shown.bracket(low, high), "batch": batch}
+    ratio = {"gain": shown.gain(gain), "interval": shown.bracket(low, high), "batch": batch}
     if low <= 1 <= high:
         return say("no difference beyond noise at batch {batch} (off / on {gain} {interval})", **ratio)
     if gain > 1:
-        return say("on: {times}x faster decode at batch {batch} {interval}", times=_times(gain), **ratio)
-    return say("off: {times:.2f}x faster decode at batch {batch} (off / on {gain} {interval})", times=1 / gain, **ratio)
+        return say("on: {times}x faster decode at batch {batch} {interval}", times=shown.gain(gain), **ratio)
+    return say(
+        "off: {times}x faster decode at batch {batch} (off / on {gain} {interval})", times=shown.gain(1 / gain), **ratio
+    )

@@ -13,6 +13,8 @@ import pandas as pd
 
 from analysis.figures import engine_title
 from analysis.language import Text, join, read, say, words
+from analysis.words import interval as told
+from analysis.words import three
 
 NONE = "-"
 # The batch of a trace that was taken while serving.
@@ -24,11 +26,6 @@ def number(value: float) -> str:
     if value is None or pd.isna(value):
         return NONE
     return f"{value:.0f}" if math.isclose(value, round(value), rel_tol=1e-9) else three(value)
-
-
-def three(value: float) -> str:
-    """Three significant digits whatever the number, as an interval has them; from 100 on whole."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def count(value: float) -> str:
@@ -49,7 +46,17 @@ def bracket(low: float, high: float) -> str:
 
 def interval(value: float, low: float, high: float) -> str:
     """A number and its interval; the number alone where there is no interval."""
-    return number(value) if pd.isna(value) or pd.isna(low) else f"{three(value)} {bracket(low, high)}"
+    return number(value) if pd.isna(value) or pd.isna(low) else told(value, low, high)
+
+
+def gain(ratio: float, low: float = math.nan, high: float = math.nan) -> str:
+    """How many times faster, in the style of an interval whether there is one or not: gains are compared."""
+    return NONE if pd.isna(ratio) else three(ratio) if pd.isna(low) else told(ratio, low, high)
+
+
+def gain_of(row: Mapping[Any, Any], name: str = "gain") -> str:
+    """The same of the columns of a row: {name}_ratio, {name}_low_ratio, {name}_high_ratio."""
+    return gain(*(row[f"{name}{end}_ratio"] for end in ("", "_low", "_high")))
 
 
 def either(off: float, on: float) -> str:

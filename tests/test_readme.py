@@ -13,6 +13,7 @@ from analysis.estimates import Estimate
 from analysis.gathered import Gathered
 from analysis.pairs import Pair
 from analysis.summary import summarise
+from analysis.words import three
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 ALL_ENGINES = {**ENGINES, "hf": "transformers"}
@@ -37,7 +38,7 @@ def test_every_row_by_batch_is_what_the_recording_gives(root: Path, gathered: Ga
 
 
 def _gain(pair: "pd.Series[float]") -> str:
-    return f"{pair['off_tpot_ms']:#.3g} / {pair['on_tpot_ms']:#.3g} | {pair['gain_ratio']:.2f}"
+    return f"{pair['off_tpot_ms']:#.3g} / {pair['on_tpot_ms']:#.3g} | {three(pair['gain_ratio'])}"
 
 
 def test_every_row_of_other_models_and_engines_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
@@ -179,20 +180,20 @@ def test_the_reason_is_what_the_recordings_foretell(
     gains = [gathered.pairs.query(_VLLM.format(tp))["gain_ratio"].iloc[0] for tp in (1, 2, 4)]
     assert f"H200: {h200[1].value:.0f}, {h200[2].value:.1f} and {h200[4].value:.1f} us" in said
     assert all(h200[tp].high < min(took) for tp, took in hosts_us.items())
-    assert "gain {:.1f}, {:.1f} and {:.1f} times".format(*gains) in said
+    assert "gain {}, {} and {} times".format(*map(three, gains)) in said
     (full,) = {
         row["predicted_breakeven_us"]["value"]
         for row in breakeven.rows([pair for pair in claimed if pair.key[1:4] == (MODEL, 1, 512)], model)
         if row["gpu"] == "h200"
     }
     (gain,) = gathered.pairs.query("batch == 512 and model == @MODEL")["gain_ratio"]
-    assert f"At batch 512 {full:.0f} us; they gain {gain:.2f} times" in said
+    assert f"At batch 512 {full:.0f} us; they gain {three(gain)} times" in said
     theirs, moved = (
         Estimate(**rows["vllm", 1, "h100", study]["predicted_breakeven_us"]) for study in ("h100x1", "h200x4")
     )
     (gain,) = gathered.pairs.query('study == "h100x1-2026-11-21" and batch == 1 and compile == "on"')["gain_ratio"]
     by = f"{_whole(theirs)} us by Qwen2.5-7B's compiled steps, {_whole(moved)} by Llama-3-8B's on the H200"
-    assert f"H100, TP1: {by}; they gain {gain:.1f} times" in said
+    assert f"H100, TP1: {by}; they gain {three(gain)} times" in said
     assert f"RTX 4090, TP1: {_whole(rtx4090[1])} us" in said
     *usual, slowest = sorted(set(hosts_us[1]))
     assert f"hosts of up to {usual[-1]:.0f} us hide" in said and usual[-1] < rtx4090[1].low
@@ -254,7 +255,7 @@ def _row(gathered: Gathered, engine: str, tp: int) -> str:
     launches = " / ".join(f"{max(rank['launches'] for rank in trace['ranks']):.0f}" for trace in (off, on))
     return (
         f"| {ENGINES[engine]} TP{tp}{'' if len(own) else PROBE} | {_interval(pair, 'off')} | {_interval(pair, 'on')} "
-        f"| {pair['gain_ratio']:.1f} | {pair['off_starts_count']} | {launches} | {work} | {waiting} |"
+        f"| {three(pair['gain_ratio'])} | {pair['off_starts_count']} | {launches} | {work} | {waiting} |"
     )
 
 

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from analysis.figures import STYLES, SWEEP, engine_title, halves_title, settle, source_labels
 from analysis.grids import log_axis
 from analysis.stats import gain
+from analysis.words import three
 
 COLUMNS = ("study", "made_by", "engine", "tp", "graphs", "repeat", "tpot_ms")
 # A second source keeps the colours and takes other shapes.
@@ -82,7 +83,7 @@ def _label_gains(panel: Axes, starts: pd.DataFrame, tps: list[int], told: Mappin
         off, on = _halves(starts, tp, source)
         middle = np.sqrt(off.median() * on.median())
         at = tps.index(tp) + shifts[source]
-        panel.text(at, middle, f"{gain(off, on):.1f}x", ha="center", va="center", fontsize=8.5)
+        panel.text(at, middle, f"{three(gain(off, on))}x", ha="center", va="center", fontsize=8.5)
 
 
 def telling(starts: pd.DataFrame) -> dict[int, Source]:

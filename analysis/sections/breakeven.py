@@ -124,7 +124,7 @@ def _batch_table(gathered: Gathered, batches: pd.DataFrame) -> Table:
         [
             *columns.layout(),
             columns.figure(say("largest batch measured"), "measured_up_to"),
-            columns.figure(say("off / on there, measured (ratio)"), "measured_ratio"),
+            (say("off / on there, measured (ratio)"), lambda row: shown.gain(row["measured_ratio"])),
             (say("PREDICTED GPU-bound from batch, a guess"), _from_batch),
             *columns.source(gathered),
         ],

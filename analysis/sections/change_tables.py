@@ -49,8 +49,8 @@ def one_by_one(found: pd.DataFrame, first: str, second: str, mark: str) -> Table
             *columns.layout(),
             (say("load"), load),
             (say("quantity"), quantity),
-            (first, lambda row: shown.number(row["first"])),
-            (second, lambda row: shown.number(row["second"])),
+            (first, lambda row: _figure(row, "first")),
+            (second, lambda row: _figure(row, "second")),
             (say("change (%)"), change),
             (say("verdict"), _word),
             (say("starts"), lambda row: f"{row['first_starts_count']} / {row['second_starts_count']}"),
@@ -119,6 +119,10 @@ def quantity(row: Mapping[Any, Any]) -> Text:
         return say("{quantity}, off / on", quantity=what)
     half = say("graphs off") if row["graphs"] == "off" else say("graphs on")
     return say("{quantity}, {half}", quantity=what, half=half)
+
+
+def _figure(row: Mapping[Any, Any], side: str) -> str:
+    return shown.gain(row[side]) if row["graphs"] == HALVES else shown.number(row[side])
 
 
 def change(row: Mapping[Any, Any]) -> str:

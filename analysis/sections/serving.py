@@ -65,10 +65,7 @@ def _table(gathered: Gathered, table: pd.DataFrame, name: str) -> Table:
             columns.both(say("TPOT p50 (ms)"), "tpot_ms_p50"),
             columns.both(say("ITL p99 (ms)"), "itl_ms_p99"),
             columns.both(say("goodput (requests/s)"), "goodput_qps"),
-            (
-                say("TPOT off / on (ratio)"),
-                lambda row: shown.interval(row["tpot_ratio"], row["tpot_low_ratio"], row["tpot_high_ratio"]),
-            ),
+            (say("TPOT off / on (ratio)"), lambda row: shown.gain_of(row, "tpot")),
             columns.both(say("starts"), "starts_count"),
             *columns.source(gathered),
         ],

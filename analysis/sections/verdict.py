@@ -64,8 +64,8 @@ def _overall(pairs: pd.DataFrame) -> list[str]:
             "{slower} slower; in {same} nothing beyond noise tells them apart.",
             faster=len(faster),
             all=len(told),
-            least=shown.three(most.min()) if len(most) else shown.NONE,
-            most=shown.three(most.max()) if len(most) else shown.NONE,
+            least=shown.gain(most.min()) if len(most) else shown.NONE,
+            most=shown.gain(most.max()) if len(most) else shown.NONE,
             slower=len(slower),
             same=len(told) - len(faster) - len(slower),
         )
@@ -110,10 +110,7 @@ def _best(gathered: Gathered) -> pd.DataFrame:
 
 
 def _by_batch(group: pd.DataFrame) -> str:
-    cells = [
-        f"{row['batch']}: {shown.interval(row['gain_ratio'], row['gain_low_ratio'], row['gain_high_ratio'])}"
-        for row in group.to_dict("records")
-    ]
+    cells = [f"{row['batch']}: {shown.gain_of(row)}" for row in group.to_dict("records")]
     return "; ".join(cells)
 
 
@@ -142,7 +139,7 @@ def table(gathered: Gathered) -> Table:
 
 
 def _gain(row: Row) -> str:
-    found = shown.interval(row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"])
+    found = shown.gain_of(row)
     if found == shown.NONE or row["interval_over"] == "starts":
         return found
     return say("{interval} (windows)", interval=found)
@@ -161,10 +158,7 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
             *columns.layout(),
             ("GPU", lambda row: str(row["gpu"])),
             (say("at"), lambda row: str(row["at"])),
-            (
-                say("off / on (ratio)"),
-                lambda row: shown.interval(row["gain_ratio"], row["gain_low_ratio"], row["gain_high_ratio"]),
-            ),
+            (say("off / on (ratio)"), shown.gain_of),
             *columns.source(gathered),
         ],
         name="gain",

@@ -135,7 +135,7 @@ def test_one_contradiction_outweighs_a_proof():
     ("off", "on", "proofs", "sentence"),
     [
         pytest.param(
-            [[8], [10], [12]], [[5], [5], [4.8]], PROVEN, "on: 2.0x faster decode at batch 1 [1.60, 2.50]", id="on",
+            [[8], [10], [12]], [[5], [5], [4.8]], PROVEN, "on: 2.00x faster decode at batch 1 [1.60, 2.50]", id="on",
         ),
         pytest.param(
             [[5.2]] * 3, [[5.0]] * 3, PROVEN, "on: 1.04x faster decode at batch 1 [1.04, 1.04]", id="hardly on",
@@ -150,7 +150,7 @@ def test_one_contradiction_outweighs_a_proof():
         ),
         pytest.param(
             [[8, 9, 10]], [[4, 4, 4]], PROVEN,
-            "on: 2.2x faster decode at batch 1 [2.00, 2.50] (over windows of single starts)", id="single starts",
+            "on: 2.25x faster decode at batch 1 [2.00, 2.50] (over windows of single starts)", id="single starts",
         ),
         pytest.param([[8]] * 3, [], PROVEN, "no answer at batch 1, graphs on not measured", id="half"),
         pytest.param(

@@ -27,6 +27,13 @@ def test_an_interval_keeps_its_digits_where_a_number_alone_would_drop_them() -> 
     assert shown.bracket(2, 10.21) == "[2.00, 10.2]" and "[2.00, 10.2]" in shown.interval(7.87, 2, 10.21)
 
 
+def test_a_gain_keeps_its_digits_with_an_interval_and_without() -> None:
+    assert [shown.gain(ratio) for ratio in (2, 2.2, 15.64, math.nan)] == ["2.00", "2.20", "15.6", "-"]
+    row = {"gain_ratio": 2.2, "gain_low_ratio": 2, "gain_high_ratio": 10.21, "tpot_ratio": 3}
+    assert shown.gain_of(row) == "2.20 [2.00, 10.2]"
+    assert shown.gain_of({**row, "tpot_low_ratio": math.nan, "tpot_high_ratio": math.nan}, "tpot") == "3.00"
+
+
 def test_a_ratio_is_told_as_what_it_adds() -> None:
     assert [shown.percent(ratio) for ratio in (1.192, 0.97, 0.9999, math.nan)] == ["+19.2", "-3.0", "+0.0", "-"]
 

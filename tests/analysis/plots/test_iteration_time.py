@@ -23,10 +23,10 @@ def test_every_engine_start_is_a_point():
 
 
 def test_the_gain_over_pairs_of_a_repeat_is_written_between_them():
-    assert gains(draw(starts(), mark="m")) == ["2.0x"]
+    assert gains(draw(starts(), mark="m")) == ["2.00x"]
     # By pairs 3, 2 and 4; the medians' quotient would be 2.5.
-    assert gains(draw(starts(off=(12.0, 10.0, 8.0), on=(4.0, 5.0, 2.0)), mark="m")) == ["3.0x"]
-    assert gains(draw(starts(off=(9.0,)), mark="m")) == ["1.8x"]
+    assert gains(draw(starts(off=(12.0, 10.0, 8.0), on=(4.0, 5.0, 2.0)), mark="m")) == ["3.00x"]
+    assert gains(draw(starts(off=(9.0,)), mark="m")) == ["1.80x"]
 
 
 def test_one_half_alone_is_drawn_without_a_gain():
@@ -44,7 +44,7 @@ def test_what_something_else_made_is_open_and_in_the_legend():
 
 def test_the_sweep_gives_the_gain_where_both_measured_a_size():
     both = pd.concat([starts(made_by="probe script", study="a", off=(40.0,)), starts(study="z")])
-    assert gains(draw(both, mark="m")) == ["2.0x"]
+    assert gains(draw(both, mark="m")) == ["2.00x"]
 
 
 def lines(figure):
@@ -55,7 +55,7 @@ def lines(figure):
 def test_of_several_sweeps_that_of_most_starts_tells_the_gain_and_has_the_line():
     few = starts(study="a", off=(30.0,), on=(10.0,))
     figure = draw(pd.concat([few, starts(study="z"), starts(study="z", tp=2, off=(6.0,) * 3, on=(2.0,) * 3)]), mark="m")
-    assert gains(figure) == ["2.0x", "3.0x"]
+    assert gains(figure) == ["2.00x", "3.00x"]
     # It stands between the starts that it is of, right of those of the other source.
     assert figure.axes[0].texts[0].get_position()[0] == 0.1
     assert [line for line in lines(figure) if line] == [[10.0, 6.0], [5.0, 2.0]]

@@ -231,7 +231,7 @@ def test_several_batches_are_drawn_by_batch_and_foretold_beyond(tmp_path: Path) 
     found = gathered(tmp_path)
     assert [graphic.name for graphic in one(iterations.build(found)).graphics] == ["batches_llama3-8b"]
     beyond = table(breakevens.build(found), "breakeven_batches")
-    assert column(beyond, "off / on there, measured (ratio)") == ["2"]
+    assert column(beyond, "off / on there, measured (ratio)") == ["2.00"]
     # A line through 2 ms at batch 1 and 5 ms at batch 16 meets 10 ms at 41.
     assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["41"]
 
@@ -242,7 +242,7 @@ def test_what_is_not_claimed_is_left_out_of_break_evens_and_named_with_the_reaso
     section = one(breakevens.build(gathered(tmp_path)))
     beyond = table(section, "breakeven_batches")
     assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["not claimed"]
-    assert column(beyond, "off / on there, measured (ratio)") == ["2"]
+    assert column(beyond, "off / on there, measured (ratio)") == ["2.00"]
     note = section.notes[-1]
     assert note.startswith("Left out: llama3-8b TP1. Not claimed: predictions are claimed of vLLM and SGLang alone")
     assert "graphs of HF transformers may hold" in note
@@ -367,7 +367,7 @@ def test_an_engine_that_is_new_to_the_report_is_shown_like_the_others(tmp_path: 
     for graphs, time_ms in (("off", 30.0), ("on", 10.0)):
         made.measured(tmp_path, graphs, {1: time_ms}, engine="hf", resolved={"graphs": graphs})
     assert (
-        one(verdict.build(gathered(tmp_path))).leads[0].startswith("HF transformers, llama3-8b, TP1: on: 3.0x faster")
+        one(verdict.build(gathered(tmp_path))).leads[0].startswith("HF transformers, llama3-8b, TP1: on: 3.00x faster")
     )
 
 
