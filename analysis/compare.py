@@ -126,7 +126,7 @@ def between(off: Side, on: Side) -> Comparison:
         kernels=found,
         groups=differences.by_group(found),
         measures=_measures(off.summary, on.summary),
-        separation=_separation(off.summary, on.summary),
+        separation=separation(off.summary, on.summary),
         warnings=warnings(off.summary, on.summary, off.kernels, on.kernels),
     )
 
@@ -156,7 +156,7 @@ def _quantities(summary: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _separation(*summaries: Mapping[str, Any]) -> dict[str, float | None]:
+def separation(*summaries: Mapping[str, Any]) -> dict[str, float | None]:
     """What graphs saved, by parts of the critical path that add up; None where a path is not known or a side unfit."""
     parts, (off, on) = (*_IDLE, *_WORK), (summary["critical_path_us"] for summary in summaries)
     if voided(*summaries) or any(path[part] is None for path in (off, on) for part in ("wall", *parts)):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import causes, iterations, kernels, predict, summary, validity, workers
+from analysis import causes, iterations, kernels, left_out, predict, summary, validity, workers
 from analysis.errors import TraceError
 from analysis.extract import read
 from analysis.iterations import Trace
@@ -30,7 +30,7 @@ GAP_EDGES_US = 10 ** np.linspace(-2, 5, 57)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trace to read: where it lies, what to call it, and the record it is held against."""
+    """A trace to read, or the account of one: where it lies, what to call it, and the record it is held against."""
 
     about: tuple[tuple[str, Any], ...]
     path: Path
@@ -45,6 +45,7 @@ class Evidence:
     although the label says off, or the reverse), insufficient, unfit (the capture cannot carry a verdict), or refused
     (nothing could be read from it). curves: CURVE_COLUMNS, gap_us in us. kernels: as kernels.table gives them. gaps:
     CAUSE_COLUMNS, as by_cause gives them. typical: what predictions rest on; None where what ran is not known.
+    left_out: the summary is the account of a trace that is not there; curves, kernels, gaps and typical are of none.
     """
 
     about: tuple[tuple[str, Any], ...]
@@ -55,6 +56,7 @@ class Evidence:
     proof: str
     gaps: pd.DataFrame
     typical: Typical | None
+    left_out: bool = False
 
 
 def jobs(study: Study, name: str) -> list[Job]:
@@ -73,24 +75,32 @@ def examine_all(work: Sequence[Job]) -> list[Evidence]:
 
 
 def examine(job: Job) -> Evidence:
-    """Read one trace and hold it against its record. A trace that is refused is evidence too: nothing is raised."""
+    """Read one trace, or its account, and hold it against its record. Refused it is evidence too: nothing is raised."""
+    gone, name = left_out.is_account(job.path), dict(job.about)["case"]
     try:
-        trace = iterations.find(read(job.path))
-        found = summary.summarise_trace(trace, dict(job.about)["case"])
-        gaps, ran = summary.gaps(trace), kernels.table(trace)
+        found, told = (summary.summarise(job.path, name), _nothing()) if gone else _told(job.path, name)
     except TraceError as error:
-        empty = pd.DataFrame(columns=list(CURVE_COLUMNS))
-        nothing: dict[str, Any] = {"summary": None, "curves": empty, "kernels": pd.DataFrame(), "typical": None}
-        unknown = pd.DataFrame(columns=list(CAUSE_COLUMNS))
-        return Evidence(about=job.about, doubts=(str(error),), proof="refused", gaps=unknown, **nothing)
+        why = str(error)
+        return Evidence(about=job.about, summary=None, doubts=(why,), proof="refused", left_out=gone, **_nothing())
     doubts = _recorded_doubts(job.record) + validity.contradictions(dict(job.record), found)
     unfit = validity.unfit(job.record, found)
     contradicted = found["graphs"] != job.record["asked"]["graphs"]
     proof = "contradicted" if contradicted else "insufficient" if doubts else "unfit" if unfit else "proven"
-    return Evidence(
-        about=job.about, summary=found, curves=_curves(gaps), kernels=ran, doubts=(*doubts, *unfit), proof=proof,
-        gaps=by_cause(trace), typical=_typical(trace),
-    )  # fmt: skip
+    return Evidence(about=job.about, summary=found, doubts=(*doubts, *unfit), proof=proof, left_out=gone, **told)
+
+
+def _told(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The summary of a trace, and what else of Evidence takes the trace."""
+    trace = iterations.find(read(path))
+    found = summary.summarise_trace(trace, name)
+    curves, ran = _curves(summary.gaps(trace)), kernels.table(trace)
+    return found, {"curves": curves, "kernels": ran, "gaps": by_cause(trace), "typical": _typical(trace)}
+
+
+def _nothing() -> dict[str, Any]:
+    """The same of a trace that is not there."""
+    curves, gaps = (pd.DataFrame(columns=list(columns)) for columns in (CURVE_COLUMNS, CAUSE_COLUMNS))
+    return {"curves": curves, "kernels": pd.DataFrame(), "gaps": gaps, "typical": None}
 
 
 def _typical(trace: Trace) -> Typical | None:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import compare
+from analysis import compare, differences
 from analysis.evidence import CAUSE_COLUMNS, CURVE_COLUMNS, TRACE_KEYS, Evidence
+from analysis.groups import GROUPS
 from analysis.recordings import VARIANT
 
 PAIR_KEYS = tuple(key for key in TRACE_KEYS if key not in ("case", "graphs"))
+ABOUT = (*TRACE_KEYS, "left_out")
+"""What a table tells of a trace; left_out where the trace is not there, and all numbers are those of its account."""
 RANK_COLUMNS = (
     "rank", "device", "iterations", "iter_median_ms", "iter_p10_ms", "iter_p90_ms", "busy_ms", "idle_ms", "idle_ratio",
     "gap_p50_us", "gap_p90_us", "gap_p99_us", "operations", "launches", "graph_launches", "launch_call_us",
@@ -36,23 +39,27 @@ def labels(found: Sequence[Evidence]) -> pd.DataFrame:
 
 
 def rank_table(found: Sequence[Evidence]) -> pd.DataFrame:
-    """TRACE_KEYS, RANK_COLUMNS, proof and reason: a row a trace and rank, or one row for a trace that was refused."""
+    """ABOUT, RANK_COLUMNS, proof and reason: a row a trace and rank, or one row for a trace that was refused."""
     rows = []
     for one in found:
-        common = {**dict(one.about), "proof": one.proof, "reason": "; ".join(one.doubts)}
+        common = {**_about(one), "proof": one.proof, "reason": "; ".join(one.doubts)}
         ranks = one.summary["ranks"] if one.summary else [{}]
         rows += [common | _flat(rank) for rank in ranks]
-    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *RANK_COLUMNS, "proof", "reason"])
+    return pd.DataFrame(rows, columns=[*ABOUT, *RANK_COLUMNS, "proof", "reason"])
 
 
 def path_table(found: Sequence[Evidence]) -> pd.DataFrame:
-    """TRACE_KEYS and PATH_COLUMNS, the parts of the critical path in ms: a row a fit trace that proves its label."""
+    """ABOUT and PATH_COLUMNS, the parts of the critical path in ms: a row a fit trace that proves its label."""
     rows = []
     for one in found:
         path = one.summary["critical_path_us"] if one.summary and _counts(one) else {}
         if path.get("wall") is not None:
-            rows.append(dict(one.about) | {f"{part}_ms": value / 1e3 for part, value in path.items()})
-    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *PATH_COLUMNS])
+            rows.append(_about(one) | {f"{part}_ms": value / 1e3 for part, value in path.items()})
+    return pd.DataFrame(rows, columns=[*ABOUT, *PATH_COLUMNS])
+
+
+def _about(one: Evidence) -> dict[str, Any]:
+    return {**dict(one.about), "left_out": one.left_out}
 
 
 def _counts(one: Evidence) -> bool:
@@ -61,30 +68,35 @@ def _counts(one: Evidence) -> bool:
 
 
 def difference_table(found: Sequence[Evidence]) -> pd.DataFrame:
-    """What differs between graphs off and on: TRACE_KEYS but for case and graphs, DIFFERENCE_COLUMNS.
+    """What differs between graphs off and on: TRACE_KEYS but for case and graphs, left_out, DIFFERENCE_COLUMNS.
 
     A row a group of kernels of each pair of fit traces that prove their labels; the first trace of each kind counts.
-    Times in us per iteration; saved is off less on along the critical path, NaN where that is not known.
+    Times in us per iteration; saved is off less on along the critical path, NaN where that is not known. left_out where
+    either trace is.
     """
-    rows = [about | row for about, pair in _pairs(found) for row in _differences(pair)]
-    return pd.DataFrame(rows, columns=[*PAIR_KEYS, *DIFFERENCE_COLUMNS])
+    rows = [about | row for about, *pair in _pairs(found) for row in _differences(*pair)]
+    return pd.DataFrame(rows, columns=[*PAIR_KEYS, "left_out", *DIFFERENCE_COLUMNS])
 
 
 def kernel_table(found: Sequence[Evidence], most: int = 8) -> pd.DataFrame:
     """The kernels that differ most between graphs off and on: TRACE_KEYS but for case and graphs, KERNEL_COLUMNS.
 
-    At most so many of each pair of difference_table, those whose times differ most first; times in us per iteration.
+    At most so many of each pair of difference_table whose traces are there, those whose times differ most first; times
+    in us per iteration.
     """
     parts = []
-    for about, pair in _pairs(found):
-        changed = pair.kernels[pair.kernels["change"] != "same"].dropna(subset=["saved_us"]).head(most)
+    for about, off, on in _pairs(found):
+        if about["left_out"]:
+            continue
+        kernels = differences.between(off.kernels, on.kernels)
+        changed = kernels[kernels["change"] != "same"].dropna(subset=["saved_us"]).head(most)
         parts.append(changed[list(KERNEL_COLUMNS)].astype({"change": str, "group": str}).assign(**about))
     columns = [*PAIR_KEYS, *KERNEL_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _pairs(found: Sequence[Evidence]) -> list[tuple[dict[str, Any], compare.Comparison]]:
-    """Both halves of what was traced off and on: PAIR_KEYS, and their comparison."""
+def _pairs(found: Sequence[Evidence]) -> list[tuple[dict[str, Any], Evidence, Evidence]]:
+    """Both halves of what was traced off and on: PAIR_KEYS and left_out, graphs off, graphs on."""
     halves: dict[tuple[Any, ...], dict[str, Evidence]] = {}
     for one in found:
         about = dict(one.about)
@@ -93,27 +105,32 @@ def _pairs(found: Sequence[Evidence]) -> list[tuple[dict[str, Any], compare.Comp
     pairs = []
     for key, pair in halves.items():
         if pair.keys() == {"off", "on"}:
-            off, on = (compare.Side(summary=pair[g].summary or {}, kernels=pair[g].kernels) for g in ("off", "on"))
-            pairs.append((dict(zip(PAIR_KEYS, key, strict=True)), compare.between(off, on)))
+            off, on = pair["off"], pair["on"]
+            about = dict(zip(PAIR_KEYS, key, strict=True)) | {"left_out": off.left_out or on.left_out}
+            pairs.append((about, off, on))
     return pairs
 
 
-def _differences(found: compare.Comparison) -> list[dict[str, Any]]:
-    saved = {f"{part}_saved_us": found.separation[part] for part in ("idle", "work")}
-    rows = found.groups[["group", "off_us", "on_us"]].to_dict("records")
-    return [saved | {str(key): value for key, value in row.items()} for row in rows]
+def _differences(off: Evidence, on: Evidence) -> list[dict[str, Any]]:
+    """What was saved, and each group that ran in either half with its time in both; 0 where it did not run."""
+    summaries = [one.summary or {} for one in (off, on)]
+    separation = compare.separation(*summaries)
+    saved = {f"{part}_saved_us": separation[part] for part in ("idle", "work")}
+    off_us, on_us = (_flat({row["group"]: row["us_per_iteration"] for row in one["kernels"]}) for one in summaries)
+    ran = [group for group in GROUPS if group in off_us or group in on_us]
+    return [saved | {"group": group, "off_us": off_us.get(group, 0.0), "on_us": on_us.get(group, 0.0)} for group in ran]
 
 
 def fitness_table(found: Sequence[Evidence]) -> pd.DataFrame:
-    """The failed checks of all captures: TRACE_KEYS and FITNESS_COLUMNS; gates says whether it voids the verdict."""
+    """The failed checks of all captures: ABOUT and FITNESS_COLUMNS; gates says whether it voids the verdict."""
     rows = [
-        {**dict(one.about), "check": check["name"], **check}
+        {**_about(one), "check": check["name"], **check}
         for one in found
         if one.summary
         for check in one.summary["fitness"]["checks"]
         if not check["passed"]
     ]
-    return pd.DataFrame(rows, columns=[*TRACE_KEYS, *FITNESS_COLUMNS])
+    return pd.DataFrame(rows, columns=[*ABOUT, *FITNESS_COLUMNS])
 
 
 def _flat(rank: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +143,7 @@ def _flat(rank: dict[str, Any]) -> dict[str, Any]:
 
 def curve_table(found: Sequence[Evidence]) -> pd.DataFrame:
     """The gap distributions of the traces that prove their labels: TRACE_KEYS and CURVE_COLUMNS."""
-    parts = [one.curves.assign(**dict(one.about)) for one in found if one.proof == "proven"]
+    parts = [one.curves.assign(**dict(one.about)) for one in found if one.proof == "proven" and not one.left_out]
     columns = [*TRACE_KEYS, *CURVE_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -141,15 +158,15 @@ def cause_table(found: Sequence[Evidence]) -> pd.DataFrame:
 def tracing_overhead(found: Sequence[Evidence], configurations: pd.DataFrame) -> pd.DataFrame:
     """What tracing costs, for the traces that prove their labels.
 
-    configurations: as headline.per_configuration gives them. Returns TRACE_KEYS, traced_iter_ms, untraced_tpot_ms and
+    configurations: as headline.per_configuration gives them. Returns ABOUT, traced_iter_ms, untraced_tpot_ms and
     overhead_ratio (traced / untraced); NaN where the configuration has no untraced windows.
     """
     rows = [
-        {**dict(one.about), "traced_iter_ms": one.summary["iter_ms"]["median"]}
+        {**_about(one), "traced_iter_ms": one.summary["iter_ms"]["median"]}
         for one in found
         if one.summary and one.proof == "proven"
     ]
-    traced = pd.DataFrame(rows, columns=[*TRACE_KEYS, "traced_iter_ms"])
+    traced = pd.DataFrame(rows, columns=[*ABOUT, "traced_iter_ms"])
     keys = ["study", "made_by", "engine", "model", "batch", "tp", "graphs", *VARIANT]
     untraced = configurations[[*keys, "tpot_ms"]].rename(columns={"tpot_ms": "untraced_tpot_ms"})
     joined = traced.merge(untraced.astype({key: traced[key].dtype for key in keys}), on=keys, how="left")

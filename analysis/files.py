@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from analysis import left_out
 from analysis.errors import TraceError
 
 if sys.platform != "win32":
@@ -74,6 +75,11 @@ def _locked(file: BinaryIO) -> bool:
 def _expect_sqlite(path: Path, head: bytes, expected: str) -> None:
     if path.suffix in {".nsys-rep", ".qdrep"} or head == _REPORT_MAGIC:
         raise TraceError(f"{path}: this is an nsys report; expected {expected}")
+    if left_out.is_account(path):
+        raise TraceError(
+            f"{path}: the account of a trace that was left out of its recording; expected the trace; take another, or "
+            "what the account tells: python -m analysis"
+        )
     if not head:
         raise TraceError(f"{path}: the file is empty; expected {expected}")
     if head != _MAGIC:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from analysis import extract, iterations
+from analysis import extract, iterations, left_out
 from analysis.errors import TraceError
 from analysis.iterations import Trace
 from analysis.recordings import holding
@@ -36,9 +36,9 @@ def traces(given: Path) -> list[Given]:
     record_path = given / "case.json"
     try:
         record = json.loads(record_path.read_text(encoding="utf-8"))
-        name, listed = record["name"], record["files"]["traces"]
-        _ = record["asked"]["graphs"], record["asked"]["tp"]
-        found = [Given(given / entry["file"], called(name, entry["batch"]), entry["batch"], record) for entry in listed]
+        listed = record["files"]["traces"]
+        _ = record["name"], record["asked"]["graphs"], record["asked"]["tp"]
+        found = [_of_case(given / left_out.file_of(entry), entry["batch"], record) for entry in listed]
     except FileNotFoundError:
         raise TraceError(f"{given}: {_in_place_of_a_case(given)}") from None
     except OSError as error:
@@ -69,6 +69,11 @@ def _in_place_of_a_case(folder: Path) -> str:
 def _few(names: list[str]) -> str:
     more = [f"{len(names) - 2} more"] if len(names) > 2 else []
     return ", ".join([*names[:2], *more])
+
+
+def _of_case(path: Path, batch: int, record: Mapping[str, Any]) -> Given:
+    mark = " (trace left out; account made by this analysis before)" if left_out.is_account(path) else ""
+    return Given(path, called(record["name"], batch) + mark, batch, record)
 
 
 def called(case: str, batch: int) -> str:

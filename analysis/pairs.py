@@ -88,7 +88,9 @@ def recorded(folder: Path) -> tuple[list[Pair], list[str]]:
     """The pairs of a study folder, in the order of its traces, and why traces of it could not be used."""
     study = open_study(folder)
     times_ms, gains = paired.times_ms(study.windows, KEYS), paired.gains(study.windows, KEYS)["gain_ratio"]
-    nodes = study.traces[study.traces["tracing"] == "node"].iloc[::-1].to_dict("records")
+    # Of several traces the first that is there counts; of a configuration whose trace was left out that is said.
+    there = study.traces.sort_values("left_out", kind="stable")
+    nodes = there[there["tracing"] == "node"].iloc[::-1].to_dict("records")
     traced = {(*(row[key] for key in KEYS), row["graphs"]): row["path"] for row in nodes}
     made_by = ", ".join(sorted(set(study.cases["made_by"].dropna())))
     file = folder / calibrations.NAME

@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import left_out
 from analysis.errors import TraceError
 from analysis.words import counted
 
-FORMATS = ("2026-11-21",)
+FORMATS = ("2026-11-21", "2026-11-22")
 OUTCOMES = ("ok", "failed", "invalid")
 # What beside engine, model and TP a case is set apart by: torch.compile, what was pinned, the split beyond TP ("pp2").
 VARIANT = ("compile", "settings", "split")
@@ -29,7 +30,7 @@ CASE_COLUMNS = (
     *HOST_FACTS, *RESOLVED_FACTS, "slowed_ratio", "nsys", "started_utc", "resolved_graphs",
 )  # fmt: skip
 WINDOW_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "batch", "window", "tpot_ms")
-TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch", "path")
+TRACE_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "tracing", "batch", "path", "left_out")
 SERVED_COLUMNS = ("case", "engine", "model", "tp", "graphs", *VARIANT, "repeat", "path")
 SKIP_COLUMNS = ("engine", "model", "tp", "graphs", *VARIANT, "reason")
 SAMPLE_COLUMNS = ("batch", "window", "tokens", "seconds", "tpot_ms")
@@ -49,7 +50,7 @@ class Study:
 
     cases: a row a finished case, CASE_COLUMNS. windows: a row a timed window of the untraced cases that succeeded,
     WINDOW_COLUMNS, tpot_ms in ms. served: a row an untraced case that served, SERVED_COLUMNS, its requests in path.
-    traces: a row a trace file of the cases that did not fail, TRACE_COLUMNS.
+    traces: a row a trace of the cases that did not fail, TRACE_COLUMNS; path is its account where it was left_out.
     skips: a row a combination that the plan left out, SKIP_COLUMNS. recorded: recording.json, None for a live study.
     plan: study.json. records: case.json by case name. pending: planned cases that have no folder yet.
     """
@@ -259,10 +260,12 @@ def _traces(folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
         if record["outcome"] == "ok" and asked["tracing"] != "off" and not traces:
             _case_file(folder / "cases" / name, None, "traces")
         for trace in traces:
-            path = _case_file(folder / "cases" / name, trace["file"], "traces")
+            path = _case_file(folder / "cases" / name, left_out.file_of(trace), "traces")
             about = _asked(record, ("engine", "model", "tp", "graphs", *VARIANT, "tracing"))
-            rows.append({"case": name, **about, "batch": trace["batch"], "path": path})
-    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
+            rows.append(
+                {"case": name, **about, "batch": trace["batch"], "path": path, "left_out": left_out.is_account(path)}
+            )
+    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype({"left_out": bool})
 
 
 def _case_file(folder: Path, name: str | None, what: str) -> Path:

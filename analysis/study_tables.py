@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis import capacity, evidence, evidence_tables, headline, recordings, served
+from analysis import capacity, evidence_tables, headline, recordings, served
 from analysis.tables import Column
 
 # Text that may be missing, numbers that are always there, and numbers that may be NaN.
@@ -49,6 +49,7 @@ _COLUMNS: Mapping[str, tuple[str, str]] = {
     "window": (_COUNT, "number of the timed window within its start"),
     "tpot_ms": (_NUMBER, "time per output token after the first: one decode iteration, untraced"),
     "path": ("object", "the trace's file (pathlib.Path)"),
+    "left_out": ("bool", "the trace was left out of the recording: path is, and numbers are of, its account"),
     "low_ms": (_NUMBER, "lower end of the interval of tpot_ms"),
     "high_ms": (_NUMBER, "upper end of the interval of tpot_ms"),
     "starts_count": (_NUMBER, "engine starts measured"),
@@ -108,6 +109,6 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "pairs": _columns(headline.PAIR_COLUMNS),
     "served": _columns(served.COLUMNS),
     "capacity": _columns(capacity.COLUMNS),
-    "critical_paths": _columns((*evidence.TRACE_KEYS, *evidence_tables.PATH_COLUMNS)),
+    "critical_paths": _columns((*evidence_tables.ABOUT, *evidence_tables.PATH_COLUMNS)),
 }
 """The columns of each table of notebook.Study."""

@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import account, collectives, cross_check, extract, fitness, iterations, kernels, stationarity, steps
+from analysis import (
+    account,
+    collectives,
+    cross_check,
+    extract,
+    fitness,
+    iterations,
+    kernels,
+    left_out,
+    stationarity,
+    steps,
+)
 from analysis.account import rounded
 from analysis.collectives import Matched
 from analysis.iterations import Trace
@@ -18,7 +29,12 @@ _SHARES = (50, 90, 99)
 
 
 def summarise(path: Path, name: str | None = None) -> dict[str, Any]:
-    """Read a trace and summarise it; raises TraceError where it cannot be read or holds no decode iterations."""
+    """Read a trace and summarise it, or read the account of one that was left out of a recording.
+
+    Raises TraceError where it cannot be read or holds no decode iterations.
+    """
+    if left_out.is_account(Path(path)):
+        return left_out.read(Path(path)) | ({"name": name} if name else {})
     return summarise_trace(iterations.find(extract.read(Path(path))), name or stem(Path(path)))
 
 

@@ -73,7 +73,7 @@ def chosen(jobs: Sequence[Job], found: Sequence[Evidence], marks: Mapping[str, s
     halves: dict[tuple[Any, ...], dict[str, Job]] = {}
     for job, one in zip(jobs, found, strict=True):
         about = dict(job.about)
-        if one.proof == "proven" and about["tracing"] == "node":
+        if one.proof == "proven" and not one.left_out and about["tracing"] == "node":
             key = tuple(about[name] for name in TRACE_KEYS if name not in ("case", "graphs"))
             halves.setdefault(key, {}).setdefault(about["graphs"], job)
     whole = [pair for pair in halves.values() if pair.keys() == {"off", "on"}]

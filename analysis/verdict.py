@@ -19,11 +19,13 @@ from analysis import capacity, claims, cost, extract, iterations, load_verdict, 
 from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
+from analysis.given import called
 from analysis.headline import gains
 from analysis.load_verdict import OFF, ON, UNDECIDED
 from analysis.pairs import variant
 from analysis.recordings import VARIANT, Study, open_study
 from analysis.shown import SERVED
+from analysis.summary import summarise
 from analysis.words import three
 
 _KEYS = ["engine", "model", "tp", *VARIANT]
@@ -87,6 +89,7 @@ def _configuration(
         "capture_sizes": [row["batch"] for row in rows if row["verdict"] == ON and row["batch"] != SERVED],
         "cost": paid,
         "questions": answers,
+        "traces_left_out": [called(row["case"], row["batch"]) for row in traces[traces["left_out"]].to_dict("records")],
     }
 
 
@@ -112,7 +115,7 @@ def _foretold(traces: pd.DataFrame, known: set[int], claim: Mapping[str, Any]) -
     """Batches that were traced with graphs off, but not measured with both; undecided where nothing is claimed."""
     rows = []
     off = traces[(traces["graphs"] == "off") & (traces["tracing"] == "node") & ~traces["batch"].isin(known)]
-    for row in off.drop_duplicates("batch").to_dict("records"):
+    for row in off[~off["left_out"]].drop_duplicates("batch").to_dict("records"):
         found, model = predict.facts(iterations.find(extract.read(row["path"]))), predict.recorded()
         on = predict.graphs_on_ms(found, model)
         eager = predict.graphs_off_ms(found, predict.host_ms(found, model), model)
@@ -151,16 +154,23 @@ def _mislabelled(study: Study, key: tuple[Any, ...]) -> list[str]:
 
 
 def _traced(traces: pd.DataFrame, pays_after_steps: float | None) -> tuple[list[str], list[dict[str, Any]]]:
-    """Why the traces contradict their labels, and the five questions, by the first trace with graphs, else without."""
-    nodes = traces[traces["tracing"] == "node"].sort_values("graphs", ascending=False, kind="stable")
+    """Why the traces contradict their labels, and the five questions, by the first trace that is there.
+
+    One with graphs comes before one without, which comes before the account of one that was left out.
+    """
+    nodes = traces[traces["tracing"] == "node"]
     if nodes.empty:
         return [], []
-    row = nodes.iloc[0]
+    row = nodes.sort_values(["left_out", "graphs"], ascending=[True, False], kind="stable").to_dict("records")[0]
+    if row["left_out"]:
+        return _unlike(row, summarise(row["path"])["graphs"]), []
     trace = iterations.find(extract.read(row["path"]))
     found = predict.facts(trace)
-    ran = "on" if found.graphs else "off"
-    doubts = [f"{row['case']}: labelled graphs {row['graphs']}, traced {ran}"] if ran != row["graphs"] else []
-    return doubts, questions.answers(trace, found, pays_after_steps)
+    return _unlike(row, "on" if found.graphs else "off"), questions.answers(trace, found, pays_after_steps)
+
+
+def _unlike(row: Mapping[Any, Any], ran: str) -> list[str]:
+    return [f"{row['case']}: labelled graphs {row['graphs']}, traced {ran}"] if ran != row["graphs"] else []
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -185,6 +195,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from cost.lines(one["cost"])
         for answer in one["questions"]:
             yield f"  {answer['question']} {answer['answer']}: {answer['found']}"
+        yield from (f"  {name}: trace left out; no question is answered by it" for name in one["traces_left_out"])
 
 
 def _sizes(one: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """python -m study.publish FOLDER RECORDING: turn a finished live study into a recording that can be shown to anyone.
 
-Kept: the records, the samples, the traces (packed, see analysis.compact). Left out: logs and nsys reports, which hold
-paths, names and whole environments. Paths in the records are replaced by what they stand for.
+Kept: the records, the samples, the traces (packed, see analysis.compact), or where a case is named in --leave-out the
+accounts of its traces in their place (see analysis.left_out). Left out: logs and nsys reports, which hold paths, names
+and whole environments. Paths in the records are replaced by what they stand for. FOLDER may be a recording too.
 """
 
 import json
@@ -9,15 +10,18 @@ import lzma
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from analysis import calibrations, compact, program
+from analysis import allowed, calibrations, compact, left_out, program
 from analysis.errors import TraceError
-from analysis.recordings import open_study
+from analysis.given import called, existing
+from analysis.recordings import Study, open_study
+from analysis.summary import summarise
 from study.command_line import Parser, refused
 from study.errors import StudyError
 from study.record import FORMAT, RECORD, RECORDING, STUDY, read_json, write_json
@@ -27,39 +31,61 @@ _PATH = re.compile(r"""(?<![\w.+@~-])(?:(?:\.\./)+|(?:~[\w.-]*)?/)((?:[^\s/"'()<
 _HOMES = ("home", "Users")
 
 
-def publish(folder: Path, recording: Path, note: str, note_zh: str = "") -> int:
-    """Write the recording of a study folder; returns the number of cases. Adds to what is there.
+def publish(folder: Path, recording: Path, note: str = "", note_zh: str = "", *, without: Sequence[str] = ()) -> int:
+    """Write the recording of a study folder, or of a recording; returns the number of cases. Adds to what is there.
 
-    `note` is for whoever reads the recording; `note_zh` the same in Chinese, where there is one.
+    `note` is for whoever reads the recording; `note_zh` the same in Chinese, where there is one; those of a recording
+    stay where none are given. `without`: the cases whose traces are left out, with their accounts in place of them.
 
-    Raises StudyError where there is nothing to publish, TraceError for a damaged study.
+    Raises StudyError where there is nothing to publish or leave out, TraceError for a damaged study.
     """
     study = open_study(folder)
+    _expect_traces(study, without)
     if not study.records:
         raise StudyError(f"{folder}/cases holds no finished case; expected NAME/{RECORD}: run study.sweep first")
     if (recording / STUDY).exists() and not (recording / RECORDING).exists():
         raise StudyError(
             f"{recording} is a study of its own; expected a recording to add to, or a new folder: name one"
         )
+    if recording.resolve() == folder.resolve():
+        raise StudyError(f"{recording} is what is to be published; expected another folder: name one, then replace it")
     cases = [folder / "cases" / name for name in study.records]
+    gone = [case.name in without for case in cases]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases]))
+        list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases], gone))
     write_json(recording / STUDY, without_paths(study.plan))
     if (folder / calibrations.NAME).exists():
         write_json(recording / calibrations.NAME, without_paths(read_json(folder / calibrations.NAME)))
-    provenance = _provenance([*open_study(recording).records.values()], note)
-    write_json(recording / RECORDING, provenance | ({"note_zh": note_zh} if note_zh else {}))
+    notes = {**_notes(study.recorded or {}), **_notes({"note": note, "note_zh": note_zh})}
+    write_json(recording / RECORDING, _provenance([*open_study(recording).records.values()]) | {"note": ""} | notes)
     return len(cases)
+
+
+def _expect_traces(study: Study, without: Sequence[str]) -> None:
+    traced = [name for name, record in study.records.items() if record["files"].get("traces")]
+    if unknown := [name for name in without if name not in traced]:
+        raise StudyError(
+            f"{study.folder} has no traces of {', '.join(unknown)} to leave out; it has those of: "
+            f"{', '.join(traced) or 'no case'}"
+        )
+
+
+def _notes(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: told[key] for key in ("note", "note_zh") if told.get(key)}
 
 
 def without_paths(value: Any) -> Any:
     """The same JSON value with every path that tells of the host cut down to its last name."""
+    return _each_text(value, partial(_PATH.sub, _last_name))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return _PATH.sub(_last_name, value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {key: without_paths(item) for key, item in value.items()}
+        return {key: _each_text(item, change) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [without_paths(item) for item in value]
+        return [_each_text(item, change) for item in value]
     return value
 
 
@@ -68,15 +94,15 @@ def _last_name(path: re.Match[str]) -> str:
     return "folder" if len(names) == 2 and names[0] in _HOMES else names[-1]
 
 
-def _publish_case(case: Path, target: Path) -> None:
+def _publish_case(case: Path, target: Path, gone: bool) -> None:
     record = read_json(case / RECORD)
     target.mkdir(parents=True, exist_ok=True)
     traces = []
     for trace in record["files"]["traces"]:
-        name = trace["file"].removesuffix(".xz") + ".xz"
-        # A study that was resumed from a recording holds traces that are packed already.
-        (shutil.copyfile if name == trace["file"] else compact.pack)(case / trace["file"], target / name)
-        traces.append({**trace, "file": name})
+        path, name = existing(case / left_out.file_of(trace)), called(case.name, trace["batch"])
+        traces.append({**trace, **_publish_trace(path, target, name, gone)})
+    if any(trace["file"] is None for trace in traces):
+        record["format"] = FORMAT
     if name := record["files"].get("requests"):
         record["files"] = {**record["files"], "requests": _publish_requests(case / name, target)}
     for kind in ("samples", "gpu", "packages"):
@@ -87,6 +113,34 @@ def _publish_case(case: Path, target: Path) -> None:
         # What an engine printed may hold anything; the kind of failure, in front of the colon, is ours.
         record |= {"log_tail": [], "reason": str(record["reason"]).partition(":")[0]}
     write_json(target / RECORD, without_paths(record))
+
+
+def _publish_trace(trace: Path, target: Path, name: str, gone: bool) -> dict[str, str | None]:
+    """Pack a trace, or write its account in its place. Returns what its entry in the record says of files.
+
+    A study that was resumed from a recording holds traces that are packed already, and accounts.
+    """
+    bare = trace.name.partition(".")[0]
+    packed, account = target / f"{bare}.sqlite.xz", target / f"{bare}{left_out.SUFFIX}"
+    if left_out.is_account(trace):
+        shutil.copyfile(trace, account)
+    elif gone:
+        write_json(account, [_account(trace, name)])
+    else:
+        (shutil.copyfile if trace.name == packed.name else compact.pack)(trace, packed)
+        account.unlink(missing_ok=True)
+        return {"file": packed.name}
+    packed.unlink(missing_ok=True)
+    return {"file": None, "account": account.name}
+
+
+def _account(trace: Path, name: str) -> dict[str, Any]:
+    """The summary of a trace, or why it has none, with no more of paths and addresses than its packed form has."""
+    try:
+        found = summarise(trace, name)
+    except TraceError as error:
+        found = {left_out.REFUSED: str(error)}
+    return dict(_each_text(without_paths(found), allowed.public))
 
 
 def _publish_requests(requests: Path, target: Path) -> str:
@@ -101,11 +155,15 @@ def _publish_requests(requests: Path, target: Path) -> str:
     return packed
 
 
-def _provenance(records: Sequence[Mapping[str, Any]], note: str) -> dict[str, Any]:
+def _provenance(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     labels = sorted({str(record["host"]["label"]) for record in records})
     days = sorted({str(record["started_utc"])[:10] for record in records})
     span = " to ".join(dict.fromkeys((days[0], days[-1])))
-    return {"format": FORMAT, "host": ", ".join(labels), "date": span, "note": note}
+    return {"format": FORMAT, "host": ", ".join(labels), "date": span}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,11 +172,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a finished study folder")
     told = "where the recording goes, such as data/recordings/HOST-DATE"
     parser.add_argument("recording", type=Path, metavar="RECORDING", help=told)
+    parser.add_argument(
+        "--leave-out", type=_names, default=(), metavar="CASE[,CASE...]",
+        help="cases whose traces are too large to ship: their accounts stand in place of them",
+    )  # fmt: skip
     parser.add_argument("--note", default="", help="a sentence for whoever reads the recording")
     parser.add_argument("--note-zh", default="", help="the same in Chinese, for the report in Chinese")
     args = parser.parse_args(sys.argv[1:] if argv is None else argv)
     try:
-        count = publish(args.folder, args.recording, args.note, args.note_zh)
+        count = publish(args.folder, args.recording, args.note, args.note_zh, without=args.leave_out)
     except (StudyError, TraceError) as error:
         return refused(error)
     except OSError as error:

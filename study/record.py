@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from study.errors import StudyError
 from study.spec import Case, defaults
 
-FORMAT = "2026-11-21"
+# Dates of the formats of records: since 2026-11-22 a trace may have an account in place of its file.
+FORMAT = "2026-11-22"
 RECORD = "case.json"
 STUDY = "study.json"
 RECORDING = "recording.json"
@@ -155,7 +156,7 @@ def _value(path: Path, key: str) -> Any:
     return found[key]
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
     """Write a file so that it is either the old one or the whole new one."""
     draft = path.with_name(f".{path.name}.draft")
     with draft.open("w", encoding="utf-8") as file:

@@ -37,8 +37,30 @@ def traced() -> list[tuple[str, Cell]]:
     return [
         *configuration(),
         (say("graphs"), lambda row: read(str(row["graphs"]))),
-        (say("tracing"), lambda row: str(row["tracing"])),
+        tracing(),
     ]
+
+
+def tracing() -> tuple[str, Cell]:
+    """How graphs were traced, and where the trace is not there."""
+    return say("tracing"), _tracing
+
+
+def _tracing(row: Row) -> str:
+    return say("{tracing} (trace left out)", tracing=row["tracing"]) if row.get("left_out") else str(row["tracing"])
+
+
+def left_out(found: pd.DataFrame) -> tuple[Text, ...]:
+    """What it means that traces were left out: a sentence, or none where all are there."""
+    if not found["left_out"].any():
+        return ()
+    return (
+        say(
+            "Trace left out; account made by this analysis before: of these the recording has not the trace but its "
+            "account, which all numbers here are of. What takes the trace itself (the timeline, gaps, single kernels, "
+            "predictions) does not show them."
+        ),
+    )
 
 
 def source_of(row: Row, rows: pd.DataFrame) -> str:

@@ -35,6 +35,7 @@ def build(gathered: Gathered) -> Section | None:
                 "Traced: nsys adds about 2 us to each call. Python and the engine is what is left of an iteration "
                 "beside CUDA calls; with graphs on, a host that polls looks the same, so that it is an upper bound."
             ),
+            *columns.left_out(told),
         ),
     )
 

@@ -32,6 +32,7 @@ def build(gathered: Gathered) -> Section | None:
             _table(gathered, found, "differences"),
             *([changed] if changed.rows else []),
         ),
+        notes=columns.left_out(found),
     )
 
 
@@ -105,7 +106,7 @@ def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Gr
 
 def _table(gathered: Gathered, found: pd.DataFrame, name: str) -> Table:
     groups = [group for group in GROUPS if (found["group"] == group).any()]
-    more = [*columns.configuration(), (say("tracing"), lambda row: str(row["tracing"]))]
+    more = [*columns.configuration(), columns.tracing()]
     source = columns.source(gathered)
     rows = []
     for pair in _pairs(found):

@@ -34,6 +34,7 @@ def build(gathered: Gathered) -> Section | None:
                 "comes from untraced runs; traces say where the time goes."
             ),
             *columns.chosen(found),
+            *columns.left_out(found),
         ),
     )
 

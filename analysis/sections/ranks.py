@@ -38,6 +38,7 @@ def build(gathered: Gathered) -> Section | None:
                 "spends in a collective beyond what the last to arrive takes for it. Idle and waiting together are "
                 "alike on all GPUs; how they are split says only which GPU was looked at."
             ),
+            *columns.left_out(table),
         ),
     )
 

@@ -3,16 +3,19 @@
 import json
 import lzma
 import shutil
+import sqlite3
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis import evidence
 from analysis.recordings import open_study
 from analysis.summary import summarise
 from study import publish
 from study.errors import StudyError
+from study.record import FORMAT
 from tests.analysis import studies
 
 SECRET = "jdoe"
@@ -103,7 +106,7 @@ def test_the_recording_opens_as_the_same_study_and_says_where_it_comes_from(live
     assert publish.publish(live_study, tmp_path / "recording", "for a test") == 2
     before, after = open_study(live_study), open_study(tmp_path / "recording")
     assert after.recorded == {
-        "format": studies.FORMAT, "host": "2x Test GPU", "date": "2026-11-21", "note": "for a test"
+        "format": FORMAT, "host": "2x Test GPU", "date": "2026-11-21", "note": "for a test"
     }  # fmt: skip
     assert after.cases.equals(before.cases) and after.windows.equals(before.windows)
     ((old, new),) = zip(before.traces["path"], after.traces["path"], strict=True)
@@ -203,3 +206,85 @@ def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp
         packed = target / "cases" / case.name / "requests.jsonl.xz"
         assert json.loads(lzma.decompress(packed.read_bytes())) == {**row, "error": "Traceback: engine.py"}
         assert json.loads((packed.parent / "case.json").read_text())["files"]["requests"] == "requests.jsonl.xz"
+
+
+TRACED = "llama3-8b_vllm_tp1_graphs-on_trace-node_r1"
+
+
+def listed(recording: Path) -> list[dict[str, Any]]:
+    """What the record of the traced case says of its traces."""
+    record = json.loads((recording / "cases" / TRACED / "case.json").read_text())
+    return list(record["files"]["traces"])
+
+
+def test_a_trace_that_is_left_out_has_its_account_beside_the_record(live_study: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    assert publish.main([str(live_study), str(recording), "--leave-out", TRACED]) == 0
+    assert listed(recording) == [{"batch": 1, "file": None, "account": "trace_b1.json"}]
+    [account] = json.loads((recording / "cases" / TRACED / "trace_b1.json").read_text())
+    assert account == summarise(live_study / "cases" / TRACED / "trace_b1.sqlite", f"{TRACED} b1")
+    assert not list(recording.rglob("*.sqlite*"))
+    study = open_study(recording)
+    assert study.traces[["case", "left_out"]].to_numpy().tolist() == [[TRACED, True]]
+    assert {record["format"] for record in study.records.values()} == {studies.FORMAT, FORMAT}
+    assert study.records[TRACED]["outcome"] == "ok"
+
+
+def test_cases_without_traces_cannot_be_left_out_and_those_with_are_named(
+    live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    untraced = TRACED.replace("node", "off")
+    assert publish.main([str(live_study), str(tmp_path / "recording"), "--leave-out", f"{TRACED},x,{untraced}"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {live_study} has no traces of x, {untraced} to leave out; it has those of: {TRACED}\n"
+    )
+    assert not (tmp_path / "recording").exists()
+
+
+def test_a_recording_is_made_smaller_and_keeps_its_notes_and_its_accounts(live_study: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    publish.publish(live_study, first, "made so", "这样测的")
+    publish.publish(first, second, without=[TRACED])
+    publish.publish(second, third)
+    own = json.loads((second / "recording.json").read_text())
+    assert (own["note"], own["note_zh"]) == ("made so", "这样测的")
+    accounts = [folder / "cases" / TRACED / "trace_b1.json" for folder in (second, third)]
+    assert accounts[0].read_bytes() == accounts[1].read_bytes()
+    assert listed(second) == listed(third)
+    assert summarise(accounts[1], "x") == summarise(live_study / "cases" / TRACED / "trace_b1.sqlite", "x")
+
+
+def test_what_a_recording_had_of_a_trace_before_is_replaced(live_study: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    for without, kept in (((), "trace_b1.sqlite.xz"), ((TRACED,), "trace_b1.json"), ((), "trace_b1.sqlite.xz")):
+        publish.publish(live_study, recording, without=without)
+        assert {path.name for path in recording.rglob("trace*")} == {kept}
+        assert open_study(recording).traces["path"].iloc[0].name == kept
+
+
+def test_a_recording_is_not_published_into_itself(live_study: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    publish.publish(live_study, recording)
+    before = {path: path.read_bytes() for path in recording.rglob("*") if path.is_file()}
+    with pytest.raises(StudyError, match="is what is to be published; expected another folder"):
+        publish.publish(recording, tmp_path / "x" / ".." / "recording", without=[TRACED])
+    assert {path: path.read_bytes() for path in recording.rglob("*") if path.is_file()} == before
+
+
+def test_an_account_tells_no_more_of_the_machine_than_a_packed_trace(live_study: Path, tmp_path: Path) -> None:
+    """A kernel that bears a path, an address, and what a trace cannot be read for."""
+    case = live_study / "cases" / TRACED
+    with sqlite3.connect(case / "trace_b1.sqlite") as db:
+        db.execute("UPDATE StringIds SET value = ? WHERE value = 'sampler'", (f"last {HOME}/my/k.cu {SECRET}@h.org",))
+    db.close()
+    publish.publish(live_study, tmp_path / "recording", without=[TRACED])
+    [account] = json.loads((tmp_path / "recording" / "cases" / TRACED / "trace_b1.json").read_text())
+    assert account["anchor"].startswith("last k.cu <left out> ")
+    (case / "trace_b1.sqlite").write_text("no database")
+    publish.publish(live_study, tmp_path / "unread", without=[TRACED])
+    [refused] = json.loads((tmp_path / "unread" / "cases" / TRACED / "trace_b1.json").read_text())
+    assert refused["refused"].startswith("trace_b1.sqlite: not an SQLite file; ")
+    for path in tmp_path.glob("[ru]*/cases/*/*.json"):
+        assert SECRET not in path.read_text()
+    [one] = [evidence.examine(job) for job in evidence.jobs(open_study(tmp_path / "unread"), "unread")]
+    assert (one.proof, one.doubts) == ("refused", (refused["refused"],))
