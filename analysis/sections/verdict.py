@@ -41,7 +41,7 @@ def leads(gathered: Gathered) -> tuple[str, ...]:
     """The answers in sentences, the engines of the question first: vLLM, SGLang, others."""
     pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
     told = pairs.drop(_clear(gathered).index.difference(_best(gathered).index)) if _many(gathered) else pairs
-    found: list[str] = [*_overall(pairs), *headline.answers(told), *served.answers(gathered.served)]
+    found: list[str] = [*_overall(gathered), *headline.answers(told), *served.answers(gathered.served)]
     return tuple(found or [say("No answer: nothing was measured with tracing off.")])
 
 
@@ -51,9 +51,9 @@ def first_table(gathered: Gathered) -> Table:
     return _short(gathered) if _many(gathered) else every
 
 
-def _overall(pairs: pd.DataFrame) -> list[str]:
-    """All comparisons of decode steps in one sentence, where there are several."""
-    told = pairs[(pairs["contradiction"] == "") & (pairs["gain_ratio"] > 0)]
+def _overall(gathered: Gathered) -> list[str]:
+    """All comparisons of decode steps in one sentence, where there are several: those of the short table, as often."""
+    told, repeated = _best(gathered), len(_clear(gathered)) - len(_best(gathered))
     if len(told) <= _FEW:
         return []
     faster, slower = told[told["gain_low_ratio"] > 1], told[told["gain_high_ratio"] < 1]
@@ -61,13 +61,20 @@ def _overall(pairs: pd.DataFrame) -> list[str]:
     return [
         say(
             "In {faster} of {all} comparisons decoding is faster with CUDA graphs ({least} to {most} times), in "
-            "{slower} slower; in {same} nothing beyond noise tells them apart.",
+            "{slower} slower; in {same} nothing beyond noise tells them apart{repeated}.",
             faster=len(faster),
             all=len(told),
             least=shown.gain(most.min()) if len(most) else shown.NONE,
             most=shown.gain(most.max()) if len(most) else shown.NONE,
             slower=len(slower),
             same=len(told) - len(faster) - len(slower),
+            repeated=say(
+                " ({count} more are of the same configuration and batch in another study: counted is the one of "
+                "study.sweep with most starts)",
+                count=repeated,
+            )
+            if repeated
+            else "",
         )
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from analysis import sections
 from analysis.blocks import Section, Table
 from analysis.gathered import Gathered, gather
-from analysis.language import Text
+from analysis.language import Text, zh
 from analysis.sections import breakeven as breakevens
 from analysis.sections import (
     capacity,
@@ -283,6 +283,22 @@ def test_of_several_studies_the_short_table_takes_the_sweep_with_most_starts(tmp
         folders.append(write_study(tmp_path / name))
     (told,) = column(table(verdict.build(gather(folders)), "answer"), "off / on (ratio) by batch")
     assert [cell.partition(" [")[0] for cell in told.split("; ")] == ["1: 3.00", "2: 3.00", "4: 3.00"]
+
+
+def test_the_first_sentence_counts_what_the_short_table_shows_and_says_what_it_does_not_count(tmp_path: Path) -> None:
+    """Six batches of one study, two of which another measured too, faster still."""
+    for name, batches, off_ms in (("a", (1, 2, 4, 8, 16, 32), 8.0), ("b", (1, 2), 12.0)):
+        for graphs, time_ms in (("off", off_ms), ("on", 4.0)):
+            made.measured(tmp_path / name, graphs, dict.fromkeys(batches, time_ms), resolved={"graphs": graphs})
+    section = one(verdict.build(gather([write_study(tmp_path / name) for name in ("a", "b")])))
+    (told,) = column(table(section, "answer"), "off / on (ratio) by batch")
+    assert len(told.split("; ")) == 6
+    assert section.leads[0] == (
+        "In 6 of 6 comparisons decoding is faster with CUDA graphs (2.00 to 2.00 times), in 0 slower; in 0 nothing "
+        "beyond noise tells them apart (2 more are of the same configuration and batch in another study: counted is "
+        "the one of study.sweep with most starts)."
+    )
+    assert "（另有 2 组是别的 study" in zh(section.leads[0])
 
 
 def test_many_studies_together_are_drawn_as_the_short_table_has_them_with_their_gpus(tmp_path: Path) -> None:
