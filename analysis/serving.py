@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import arrivals
 from analysis.errors import TraceError
 from analysis.language import Text, say
 
@@ -43,14 +44,14 @@ LAG_MS = 10.0
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The rows of a requests file, JSON lines plain or in xz, with every column of COLUMNS.
+    """The rows of a requests file, JSON lines plain or in xz, as a client or a recording keeps them; see `frame`.
 
     Raises TraceError where it cannot be read or a line is no such row.
     """
     try:
         content = path.read_bytes()
         text = (lzma.decompress(content) if path.suffix == ".xz" else content).decode()
-        return frame([json.loads(line) for line in text.splitlines()])
+        return frame(arrivals.apart([json.loads(line) for line in text.splitlines()]))
     except (OSError, lzma.LZMAError, ValueError, TypeError) as error:
         raise TraceError(
             f"{path}: {error}; expected one JSON object a line, as launch/drivers/serve.py writes"

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from analysis import allowed, calibrations, compact, left_out, program
+from analysis import allowed, arrivals, calibrations, compact, left_out, program
 from analysis.errors import TraceError
 from analysis.given import called, existing
 from analysis.recordings import Study, open_study
@@ -150,7 +150,8 @@ def _publish_requests(requests: Path, target: Path) -> str:
         shutil.copyfile(requests, target / packed)
         return packed
     rows = [json.loads(line) for line in requests.read_text(encoding="utf-8").splitlines()]
-    lines = [json.dumps({**row, "error": without_paths(row["error"])}, separators=(",", ":")) for row in rows]
+    shown = arrivals.merged([{**row, "error": without_paths(row["error"])} for row in rows])
+    lines = [json.dumps(row, separators=(",", ":")) for row in shown]
     (target / packed).write_bytes(lzma.compress("".join(f"{line}\n" for line in lines).encode()))
     return packed
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from analysis import evidence
+from analysis import arrivals, evidence
 from analysis.recordings import open_study
 from analysis.summary import summarise
 from study import publish
@@ -197,14 +197,16 @@ def test_a_live_study_is_not_written_over(live_study: Path, tmp_path: Path) -> N
 
 def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp_path: Path) -> None:
     (case,) = (path for path in (live_study / "cases").glob("*trace-off*"))
-    row = {"load": 0, "status": "http 500", "error": f"Traceback: {HOME}/engine.py"}
+    row = {"load": 0, "request": 0, "chunk_us": [80, 5], "status": "http 500", "error": f"Traceback: {HOME}/engine.py"}
     (case / "requests.jsonl").write_text(json.dumps(row) + "\n")
     record = json.loads((case / "case.json").read_text())
     studies.change_record(case, {"files": {**record["files"], "requests": "requests.jsonl"}})
     for target in (tmp_path / "recording", tmp_path / "again"):
         publish.publish(live_study if target.name == "recording" else tmp_path / "recording", target, "")
         packed = target / "cases" / case.name / "requests.jsonl.xz"
-        assert json.loads(lzma.decompress(packed.read_bytes())) == {**row, "error": "Traceback: engine.py"}
+        rows = [json.loads(line) for line in lzma.decompress(packed.read_bytes()).splitlines()]
+        assert len(rows) == 2  # the request, and the arrivals of its load point
+        assert arrivals.apart(rows) == [{**row, "error": "Traceback: engine.py"}]
         assert json.loads((packed.parent / "case.json").read_text())["files"]["requests"] == "requests.jsonl.xz"
 
 
