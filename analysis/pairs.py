@@ -187,7 +187,7 @@ def _facts(path: Path | None, graphs: str, refused: list[str]) -> Typical | None
     try:
         found = predict.facts(iterations.find(extract.read(path)))
     except TraceError as error:
-        refused.append(f"{path}: {error}")
+        refused.append(str(error) if str(path) in str(error) else f"{path}: {error}")
         return None
     if found.graphs != (graphs == "on"):
         refused.append(f"{path}: labelled graphs {graphs}, traced otherwise")

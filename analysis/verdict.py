@@ -195,7 +195,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield from cost.lines(one["cost"])
         for answer in one["questions"]:
             yield f"  {answer['question']} {answer['answer']}: {answer['found']}"
-        yield from (f"  {name}: trace left out; no question is answered by it" for name in one["traces_left_out"])
+        if one["traces_left_out"]:
+            yield f"  traces left out, by which no question is answered: {', '.join(one['traces_left_out'])}"
 
 
 def _sizes(one: Mapping[str, Any]) -> str:
