@@ -10,7 +10,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from analysis import Study, evidence, evidence_tables, headline, left_out, pairs, sections, timeline, verdict
+from analysis import (
+    Study,
+    differences,
+    evidence,
+    evidence_tables,
+    headline,
+    left_out,
+    pairs,
+    sections,
+    timeline,
+    verdict,
+)
 from analysis.__main__ import main
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
@@ -103,6 +114,12 @@ def test_the_overhead_of_tracing_and_what_graphs_saved_are_told_too(whole: Gathe
     assert len(overheads[1]) == 2 and overheads[1]["traced_iter_ms"].notna().all()
     assert saved[0].drop(columns="left_out").equals(saved[1].drop(columns="left_out"))
     assert len(saved[1]) > 3 and saved[1]["left_out"].all()
+    off, on = sorted(whole.evidence, key=lambda one: dict(one.about)["graphs"])
+    kernel_by_kernel = differences.by_group(differences.between(off.kernels, on.kernels))
+    for half in ("off_us", "on_us"):
+        assert saved[1].set_index("group")[half].to_dict() == pytest.approx(
+            kernel_by_kernel.set_index("group")[half].to_dict(), abs=1e-5
+        )
 
 
 def test_what_takes_the_trace_itself_does_not_have_it(told: Gathered) -> None:
@@ -167,6 +184,10 @@ def test_the_verdict_names_what_was_left_out_and_proves_labels_by_accounts(gone:
     assert one["traces_left_out"] == [f"{OFF} b1", f"{ON} b1"]
     lines = list(verdict.lines({"configurations": [one]}))
     assert lines[-1] == f"  traces left out, by which no question is answered: {OFF} b1, {ON} b1"
+    unmeasured = shutil.copytree(gone, tmp_path / "unmeasured")
+    shutil.rmtree(unmeasured / "cases" / ON.replace("node", "off"))
+    [one] = verdict.verdicts(open_study(unmeasured))["configurations"]
+    assert (one["by_batch"], one["predicted_by_batch"]) == ([], [])
     swapped = tmp_path / "mine"
     shutil.copytree(gone, swapped)
     shutil.copy(swapped / "cases" / OFF / "trace_b1.json", swapped / "cases" / ON / "trace_b1.json")
@@ -185,7 +206,7 @@ def test_half_of_a_pair_may_be_left_out(there: Path, gone: Path, tmp_path: Path,
     saved = evidence_tables.difference_table(found.evidence)
     assert saved["on_us"].equals(evidence_tables.difference_table(whole.evidence)["on_us"])
     assert saved["left_out"].all() and evidence_tables.kernel_table(found.evidence).empty
-    assert set(found.curves["graphs"]) == {"off"}
+    assert set(found.curves["graphs"]) == {"off"} and found.curves["gap_us"].dtype == "float64"
     [one] = verdict.verdicts(open_study(half))["configurations"]
     assert len(one["questions"]) == 5 and one["traces_left_out"] == [f"{ON} b1"]
     [pair], [refused] = pairs.recorded(half)
