@@ -89,7 +89,7 @@ def _answer(row: dict[Any, Any], source: str) -> Text:
         layout=layout_title(row["tp"], row["split"]),
         source=source,
         load=_load(row),
-        verdict=_verdict(load_verdict.verdict(row)),
+        verdict=verdict(row),
         tokens=shown.either(row["off_output_tok_s"], row["on_output_tok_s"]),
         drain=say(" until the last answer") if row["rate"] > 0 else "",
         ttft=shown.either(row["off_ttft_ms_p50"], row["on_ttft_ms_p50"]),
@@ -98,7 +98,9 @@ def _answer(row: dict[Any, Any], source: str) -> Text:
     )
 
 
-def _verdict(found: Mapping[str, Any]) -> Text:
+def verdict(row: Mapping[Any, Any]) -> Text:
+    """On or off at a load that has both halves, a row of `beside`, in words."""
+    found = load_verdict.verdict(row)
     if found["why"] == load_verdict.SAME:
         return say("no difference beyond noise")
     return {load_verdict.ON: say("turn on"), load_verdict.OFF: say("turn off")}.get(found["verdict"], say("undecided"))

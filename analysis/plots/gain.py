@@ -90,7 +90,7 @@ def _gain_axis(panel: Axes, found: pd.DataFrame) -> None:
     panel.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if low / 1.15 <= tick <= high * 1.15]))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.set_xlabel("iteration time, graphs off / on (ratio)", fontsize=8.5)
+    panel.set_xlabel("time per token, graphs off / on (ratio)", fontsize=8.5)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
     bare(panel)

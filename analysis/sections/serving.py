@@ -28,6 +28,32 @@ def build(gathered: Gathered) -> Section | None:
     )
 
 
+def short_table(gathered: Gathered) -> Table:
+    """What a study that only served has on its first screen: a row a load, what decides whether graphs should be on."""
+    return tabulate(
+        gathered.served,
+        [
+            *columns.layout(),
+            (say("load"), _load),
+            (say("verdict"), _verdict),
+            columns.both(say("output (tokens/s)"), "output_tok_s"),
+            columns.both(say("TTFT p50 (ms)"), "ttft_ms_p50"),
+            columns.both(say("TPOT p50 (ms)"), "tpot_ms_p50"),
+            (say("TPOT off / on (ratio)"), lambda row: shown.gain_of(row, "tpot")),
+            columns.both(say("starts"), "starts_count"),
+            *columns.source(gathered),
+        ],
+        name="answer_served",
+        caption=say("Serving, graphs off / on: medians over engine starts of each load"),
+        mark=gathered.short_mark_of(gathered.served),
+        caution=shown.caution,
+    )
+
+
+def _verdict(row: Row) -> str:
+    return served.verdict(row) if min(row["off_starts_count"], row["on_starts_count"]) > 0 else shown.NONE
+
+
 def _figure(gathered: Gathered, what: str, file: str, points: pd.DataFrame) -> Graphic:
     numeric = {name: pd.to_numeric(points[name]) for name in ("output_tok_s", "ttft_ms_p50", "tpot_ms_p50")}
     loads = {name: pd.to_numeric(points[name]).astype("float64") for name in ("rate", "concurrency")}

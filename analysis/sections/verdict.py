@@ -6,14 +6,14 @@ from functools import partial
 
 import pandas as pd
 
-from analysis import headline, served, shown
+from analysis import headline, load_verdict, served, shown
 from analysis.blocks import Graphic, Row, Section, Table, tabulate
 from analysis.figures import SWEEP
 from analysis.gathered import Gathered
 from analysis.language import say
 from analysis.plots import gain
 from analysis.recordings import VARIANT
-from analysis.sections import columns
+from analysis.sections import columns, serving
 
 # So many comparisons are seen at a glance.
 _FEW = 4
@@ -24,14 +24,14 @@ _CONFIGURATION = ["engine", *VARIANT, "model", "tp", "gpu"]
 
 def build(gathered: Gathered) -> Section:
     """Always there: a study without an answer says so."""
-    every, drawn = table(gathered), gains(gathered)
+    every, drawn = first_table(gathered, whole=True), gains(gathered)
     figures = [_figure(gathered, drawn)] if len(drawn) else []
     return Section(
         id="verdict",
         title=say("Should CUDA graphs be on?"),
         leads=leads(gathered),
         blocks=(
-            *([_short(gathered)] if len(every.rows) > _FEW else []), *figures, *([every] if every.rows else []),
+            *([_short(gathered)] if len(gathered.pairs) > _FEW else []), *figures, *([every] if every.rows else []),
         ),
         notes=tuple(_notes(gathered)),
     )  # fmt: skip
@@ -45,10 +45,14 @@ def leads(gathered: Gathered) -> tuple[str, ...]:
     return tuple(found or [say("No answer: nothing was measured with tracing off.")])
 
 
-def first_table(gathered: Gathered) -> Table:
-    """The one that stands first: a row a configuration and batch, or a row a configuration where those are many."""
-    every = table(gathered)
-    return _short(gathered) if _many(gathered) else every
+def first_table(gathered: Gathered, *, whole: bool = False) -> Table:
+    """The one that stands first: a row a configuration and batch, or a row a configuration where those are many.
+
+    whole: a row a batch however many. Of studies that only served it has a row a load.
+    """
+    if gathered.pairs.empty and len(gathered.served):
+        return serving.short_table(gathered)
+    return _short(gathered) if _many(gathered) and not whole else table(gathered)
 
 
 def _overall(gathered: Gathered) -> list[str]:
@@ -176,12 +180,23 @@ def _figure(gathered: Gathered, drawn: pd.DataFrame) -> Graphic:
         name="gain",
         draw=draw,
         alt=say(
-            "How many times faster decoding is with CUDA graphs, by engine, TP and batch, with intervals; at 1 there "
-            "is no difference. Open marks: not made by study.sweep."
+            "How many times faster decoding is with CUDA graphs, by engine, TP and {load}{intervals}; at 1 there is no "
+            "difference. Open marks: not made by study.sweep.",
+            load=say("load") if gathered.pairs.empty else "batch",
+            intervals=_intervals(drawn),
         ),
         table=table,
         mark=gathered.short_mark_of(drawn),
     )
+
+
+def _intervals(drawn: pd.DataFrame) -> str:
+    known = drawn["gain_low_ratio"].notna()
+    if known.all():
+        return say(", with intervals")
+    if known.any():
+        return say(", with intervals but for loads with a single pair of starts")
+    return say(" (without intervals, which take two pairs of starts)")
 
 
 def gains(gathered: Gathered) -> pd.DataFrame:
@@ -206,6 +221,12 @@ def gains(gathered: Gathered) -> pd.DataFrame:
 def _notes(gathered: Gathered) -> list[str]:
     found: list[str] = [
         say(
+            "TPOT off / on is over pairs of starts of the same repeat. With a single start each it has no interval, "
+            "and says nothing about the next start; differences below {noise:.0%} count as none.",
+            noise=load_verdict.NOISE,
+        )
+        if gathered.pairs.empty and len(gathered.served)
+        else say(
             "Intervals of off / on are over pairs of starts of the same repeat (bootstrap of the median of their "
             "ratios; their extremes below 6 pairs). Intervals of times are over engine starts: from 6 starts on the "
             "95 % order-statistic interval for the median, below that the extremes (at 3 starts they cover the median "

@@ -1,15 +1,17 @@
 """Every section: there where its data are, absent where they are not, with the numbers that were put in."""
 
 import json
+import math
 import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from analysis import sections
+from analysis import report, sections
 from analysis.blocks import Section, Table
 from analysis.gathered import Gathered, gather
 from analysis.language import Text, zh
@@ -377,6 +379,42 @@ def test_serving_is_drawn_by_rate_and_tabulated(tmp_path: Path) -> None:
     assert [graphic.name for graphic in section.graphics] == ["load_llama3-8b"]
     assert column(table(section, "serving"), "TPOT p50 (ms)") == ["10 / 5"]
     assert column(table(section, "serving"), "TTFT p50 (ms)") == ["20 / 20"]
+
+
+def test_a_study_that_only_served_has_a_sentence_a_figure_and_a_table_first(tmp_path: Path) -> None:
+    for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
+        made.serving(tmp_path, graphs, gap_us)
+    found = gathered(tmp_path)
+    section = one(verdict.build(found))
+    assert section.leads[0].startswith("vLLM, llama3-8b, TP1 serving 4 requests/s: turn on; ")
+    assert [block.name for block in section.blocks] == ["gain", "answer_served"]
+    told = table(section, "answer_served")
+    assert [column(told, name) for name in ("load", "verdict", "TPOT off / on (ratio)")] == [
+        ["4 requests/s"], ["turn on"], ["2.00"],
+    ]  # fmt: skip
+    (graphic,) = section.graphics
+    assert "by engine, TP and load (without intervals, which take two pairs of starts)" in graphic.alt
+    assert section.notes[0].startswith("TPOT off / on is over pairs of starts")
+    assert any("turn on" in line and "2.00" in line for line in report.headline_text(found).splitlines())
+
+
+def test_a_load_that_lacks_a_half_has_no_verdict(tmp_path: Path) -> None:
+    made.serving(tmp_path, "off", 10_000)
+    section = one(verdict.build(gathered(tmp_path)))
+    assert column(table(section, "answer_served"), "verdict") == ["-"]
+    assert column(table(section, "answer_served"), "TPOT off / on (ratio)") == ["-"]
+
+
+@pytest.mark.parametrize(
+    ("lows", "told"),
+    [
+        ([1.9, 1.8], ", with intervals"),
+        ([1.9, math.nan], ", with intervals but for loads with a single pair of starts"),
+        ([math.nan], " (without intervals, which take two pairs of starts)"),
+    ],
+)
+def test_a_figure_says_of_intervals_no_more_than_it_has(lows: list[float], told: str) -> None:
+    assert verdict._intervals(pd.DataFrame({"gain_low_ratio": lows})) == told
 
 
 def test_an_engine_that_is_new_to_the_report_is_shown_like_the_others(tmp_path: Path) -> None:
