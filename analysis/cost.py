@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.account import rounded
+from analysis.words import three
 
 _TOLD = ("capture_s", "graph_gib", "off_kv_tokens", "on_kv_tokens", "off_ready_s", "on_ready_s")
 
@@ -15,8 +16,9 @@ def find(capacity: pd.DataFrame, measured: Sequence[Mapping[str, Any]]) -> dict[
 
     capacity: the configuration's rows of capacity.table, of which the one with most graphs counts. measured: its
     batches, as verdict.verdicts gives them. pays_after_steps: so many decode steps of the batch that gains most save
-    the time of capturing. kept_gain: the least measured gain, less the share of KV cache lost, since near saturation
-    fewer tokens of it may cost as large a share of the sequences that run at once.
+    the time of capturing. kept_gain: how many times the throughput without graphs it is at worst where requests fill
+    the KV cache: the lower end of the least gain, times the share of the cache that is left, as if as large a share of
+    the sequences ran at once.
     """
     known = capacity[capacity["on_starts_count"] > 0].sort_values(["off_starts_count", "captured"])
     row = known.iloc[-1] if len(known) else pd.Series(dtype=object)
@@ -39,10 +41,18 @@ def lines(cost: Mapping[str, Any]) -> Iterator[str]:
         held = f"; {cost['graph_gib']:.2f} GiB of graphs" if cost["graph_gib"] is not None else ""
         yield f"  cost: {cost['capture_s']:.1f} s of capturing{pays}{held}"
     if cost["kv_lost_ratio"] is not None:
-        kept = f"; of the least gain {cost['kept_gain']:.2f} is left near saturation" if cost["kept_gain"] else ""
         yield (
             f"  cost: {cost['kv_lost_ratio']:.2%} of the KV cache ({cost['off_kv_tokens']:.0f} to "
-            f"{cost['on_kv_tokens']:.0f} tokens){kept}"
+            f"{cost['on_kv_tokens']:.0f} tokens){_where_it_fills(cost)}"
         )
     if cost["capture_s"] is None and cost["kv_lost_ratio"] is None:
         yield "  cost: not recorded"
+
+
+def _where_it_fills(cost: Mapping[str, Any]) -> str:
+    if not cost["kept_gain"] or not cost["kv_lost_ratio"]:
+        return ""
+    return (
+        ": where requests fill it, fewer of them run at once; "
+        f"throughput is then at worst {three(cost['kept_gain'])} times that without graphs"
+    )

@@ -32,6 +32,11 @@ def test_more_kv_cache_with_graphs_is_no_loss() -> None:
     assert cost.find(told(on_kv_tokens=1001), MEASURED)["kv_lost_ratio"] == 0
 
 
+def test_where_no_kv_cache_is_lost_nothing_is_said_of_requests_that_fill_it() -> None:
+    *_, said = cost.lines(cost.find(told(on_kv_tokens=1000), MEASURED))
+    assert said == "  cost: 0.00% of the KV cache (1000 to 1000 tokens)"
+
+
 def test_the_row_with_most_graphs_counts() -> None:
     rows = pd.concat([told(captured=5, capture_s=9.0), told(), told(captured=8, on_starts_count=0)])
     assert cost.find(rows, MEASURED)["capture_s"] == 9.0
@@ -40,7 +45,8 @@ def test_the_row_with_most_graphs_counts() -> None:
 def test_words_say_what_is_known_and_that_nothing_is() -> None:
     assert list(cost.lines(cost.find(told(), MEASURED))) == [
         "  cost: 2.0 s of capturing, paid for after 400 decode steps; 0.50 GiB of graphs",
-        "  cost: 10.00% of the KV cache (1000 to 900 tokens); of the least gain 1.35 is left near saturation",
+        "  cost: 10.00% of the KV cache (1000 to 900 tokens): where requests fill it, fewer of them run at once; "
+        "throughput is then at worst 1.35 times that without graphs",
     ]
     nothing = cost.find(told().iloc[:0], MEASURED)
     assert list(cost.lines(nothing)) == ["  cost: not recorded"]
