@@ -52,6 +52,14 @@ def test_tokens_a_second_of_a_rate_that_both_halves_bear_are_the_arrivals() -> N
     assert (too_much["verdict"], too_much["measured_gain"]["output_tok_s"]) == ("turn on", 1.2)
 
 
+def test_the_gain_in_tpot_is_that_of_pairs_of_starts() -> None:
+    """Off / on 2, 4 and 3 in the repeats; of the medians, 10 and 4 ms, it would be 2.5."""
+    sides = [points(graphs, times_ms) for graphs, times_ms in (("off", [8.0, 20.0, 10.0]), ("on", [4.0, 5.0, 10 / 3]))]
+    [found] = load_verdict.verdicts(beside(pd.concat(sides)))
+    assert (found["measured_off"]["tpot_ms_p50"], found["measured_on"]["tpot_ms_p50"]) == (10.0, 4.0)
+    assert found["measured_gain"]["tpot_ms_p50"] == pytest.approx(3)
+
+
 def test_a_half_that_is_missing_has_no_verdict() -> None:
     assert load_verdict.verdicts(beside(points("off", [10.0]))) == []
 
