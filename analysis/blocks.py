@@ -132,13 +132,3 @@ def tabulate(
         cautions=tuple(caution(row) for row in rows) if caution else (),
         data=data,
     )
-
-
-def plain_lines(table: Table) -> list[str]:
-    """The table as aligned lines of plain text; what does not count, and cautions, at the end of a row."""
-    widths = [max(map(len, cells)) for cells in zip(table.columns, *table.rows, strict=True)]
-    lines = []
-    for row, void, caution in [(table.columns, "", ""), *table.lines()]:
-        cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        lines.append("  ".join([cells, *([f"EXCLUDED: {void}"] if void else []), *([caution] if caution else [])]))
-    return lines

@@ -13,19 +13,19 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import outputs, page, pictures, program, sections, workers
-from analysis.blocks import Section, plain_lines
+from analysis.blocks import Section
 from analysis.command_line import Parser, studies
 from analysis.errors import TraceError
 from analysis.gathered import Gathered, gather
 from analysis.language import LANGUAGES, of_locale
 from analysis.page import Picture
-from analysis.sections import cases, timeline, verdict
+from analysis.sections import cases, timeline
 from analysis.workers import Given
 
 PAGE_MOST_BYTES = 4_900_000
 """What a page may take: it is sent by mail and opened on phones. The timeline shows what there is room left for."""
 _ELSEWHERE = "name another folder with --out"
-__all__ = ["Gathered", "build", "gather", "headline_text", "main", "write"]
+__all__ = ["Gathered", "build", "gather", "main", "write"]
 
 
 def build(folders: Sequence[Path], out: Path, language: str = "en") -> Path:
@@ -33,12 +33,6 @@ def build(folders: Sequence[Path], out: Path, language: str = "en") -> Path:
     outputs.expect_folder(out, _ELSEWHERE, outputs.REPORT)
     with workers.shared():
         return write(gather(folders), out, language)
-
-
-def headline_text(gathered: Gathered) -> str:
-    """What a terminal shows of a report: where the data come from, the answers and the first table, as plain text."""
-    table = verdict.first_table(gathered)
-    return "\n".join([gathered.mark, "", *verdict.leads(gathered), "", *(plain_lines(table) if table.rows else ())])
 
 
 def write(gathered: Gathered, out: Path, language: str = "en") -> Path:

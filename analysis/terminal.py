@@ -22,9 +22,12 @@ _KERNELS_SHOWN = 16
 
 def console() -> Console:
     """Where to print: as wide as the terminal, or wide enough for long lines where there is none."""
-    found = Console(soft_wrap=False, highlight=False)
-    width = max(found.width, _WIDTH_LEAST) if found.is_terminal else _WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, highlight=False)
+    return Console(width=room(Console(highlight=False)) or _WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def room(where: Console) -> int | None:
+    """How many letters a line has in a terminal; None where there is none, and lines stay whole."""
+    return max(where.width, _WIDTH_LEAST) if where.is_terminal else None
 
 
 def show(summaries: Sequence[Mapping[str, Any]], where: Console) -> None:

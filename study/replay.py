@@ -37,14 +37,15 @@ def check_report() -> None:
 
 
 def write_report(folders: Sequence[Path], out: Path, console: Console, language: str | None = None) -> None:
-    """Build the report of some study folders, in the locale's language if None, and say where it lies, with a table."""
+    """Build the report of some study folders, in the locale's language if None; say the outcome and where it lies."""
     from analysis import workers  # noqa: PLC0415
 
     with workers.shared("analysis.evidence"):
         from analysis import language as languages  # noqa: PLC0415
-        from analysis import report  # noqa: PLC0415
+        from analysis import outcome, report, terminal  # noqa: PLC0415
 
         gathered = report.gather(folders)
         page = report.write(gathered, out, language or languages.of_locale(os.environ))
-    console.print(report.headline_text(gathered), soft_wrap=True, markup=False, highlight=False)
+    for line in outcome.lines(gathered, terminal.room(console)):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)

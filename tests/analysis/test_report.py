@@ -327,15 +327,6 @@ def test_a_study_of_traces_alone_shows_them(tmp_path):
     assert "proven" in text
 
 
-def test_the_terminal_text_has_mark_answers_and_table(shared):
-    lines = report.headline_text(report.gather([shared[0]])).splitlines()
-    assert lines[0].startswith("RECORDED 2026-11-21")
-    assert lines[2].endswith("on: 2.00x faster decode at batch 1 [1.90, 2.10].")
-    assert lines[-1].startswith("vLLM    llama3-8b")
-    # One interval reads the same in the sentence and in the table.
-    assert "2.00 [1.90, 2.10]" in lines[-1]
-
-
 def test_the_command_writes_beside_the_study_or_where_it_is_told(shared, tmp_path, capsys, monkeypatch):
     undrawn(monkeypatch)
     folder = tmp_path / "study"

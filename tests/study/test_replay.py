@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis import report
+from analysis import outcome, report
 from analysis.errors import TraceError
 from study import options, replay, sweep
 from study.errors import StudyError
@@ -106,7 +106,7 @@ def test_without_a_language_the_report_is_in_that_of_the_locale(
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     monkeypatch.setattr(report, "gather", lambda _: None)
     monkeypatch.setattr(report, "write", lambda *given: written.append(given[-1]))
-    monkeypatch.setattr(report, "headline_text", lambda _: "")
+    monkeypatch.setattr(outcome, "lines", lambda *_: [])
     for language in (None, "en"):
         replay.write_report([tmp_path], tmp_path, Console(file=io.StringIO()), language)
     assert written == ["zh", "en"]
