@@ -70,28 +70,62 @@ def source_of(row: Row, rows: pd.DataFrame) -> str:
 
 def chosen(found: pd.DataFrame) -> tuple[Text, ...]:
     """Which study figures of traces show where several traced one configuration: a sentence, or none of these."""
-    told = []
-    for _, rows in found.groupby(["engine", *KEYS, "tp", "tracing"], sort=False):
-        if len(rows[["study", "made_by"]].drop_duplicates()) > 1:
-            row = one_source(rows).to_dict("records")[0]
-            told.append(
-                say(
-                    "{engine}, {model}, TP{layout}, batch {batch}{source}",
-                    engine=shown.engine(row),
-                    model=row["model"],
-                    layout=shown.layout(row),
-                    batch=shown.batch(row),
-                    source=source_of(row, found),
-                )
-            )
-    if not told:
-        return ()
-    return (
+    told = _told(found, "batch", "tracing")
+    return told and (
         say(
             "Where several studies traced one configuration, figures show one of them, and tables all: {chosen}.",
             chosen=join(say("; "), told),
         ),
     )
+
+
+def chosen_by_batch(starts: pd.DataFrame) -> tuple[Text, ...]:
+    """The same of figures with batches on an axis, of which a panel shows one study: of the rows that they are of."""
+    told = _told(starts)
+    return told and (
+        say(
+            "Where several studies measured one configuration, figures by batch show one of them, and the table of all "
+            "comparisons every one: {chosen}.",
+            chosen=join(say("; "), told),
+        ),
+    )
+
+
+def chosen_by_load(points: pd.DataFrame) -> tuple[Text, ...]:
+    """The same of figures with loads on an axis."""
+    told = _told(points)
+    return told and (
+        say(
+            "Where several studies served one configuration, figures show one of them, and the table below them all: "
+            "{chosen}.",
+            chosen=join(say("; "), told),
+        ),
+    )
+
+
+def _told(found: pd.DataFrame, *more: str) -> tuple[Text, ...]:
+    """Each configuration that several studies, or programs, have rows of, and that whose rows a figure shows."""
+    groups = found.groupby(["engine", "model", *VARIANT, "tp", *more], sort=False)
+    several = [rows for _, rows in groups if len(rows[["study", "made_by"]].drop_duplicates()) > 1]
+    return tuple(_shown_of(one_source(rows).to_dict("records")[0], found, "batch" in more) for rows in several)
+
+
+def _shown_of(row: Row, found: pd.DataFrame, of_batch: bool) -> Text:
+    return say(
+        "{engine}, {model}, TP{layout}{batch}{source}",
+        engine=shown.engine(row),
+        model=row["model"],
+        layout=shown.layout(row),
+        batch=say(", batch {batch}", batch=shown.batch(row)) if of_batch else "",
+        source=_source_in_brackets(row, found),
+    )
+
+
+def _source_in_brackets(row: Row, found: pd.DataFrame) -> str:
+    """The study, or what made it where that is what sets rows apart."""
+    if found["study"].nunique() > 1:
+        return source_of(row, found)
+    return say(" (by {made_by})", made_by=shown.maker(row["made_by"]))
 
 
 def figure(heading: str, column: str) -> tuple[str, Cell]:

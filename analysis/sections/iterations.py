@@ -32,6 +32,7 @@ def build(gathered: Gathered) -> Section | None:
             *(_by_tp(gathered, *one) for one in columns.figures_of(_ends(starts))),
             *(_by_batch(gathered, *one) for one in columns.figures_by_tp(_several_batches(starts))),
         ),
+        notes=columns.chosen_by_batch(_several_batches(starts)),
     )
 
 

@@ -24,7 +24,10 @@ def build(gathered: Gathered) -> Section | None:
         title=say("Under load"),
         leads=tuple(served.answers(gathered.served)),
         blocks=(*drawn, _table(gathered, gathered.served, "serving")),
-        notes=tuple(text for name, study in gathered.studies for text in served.caveats(study, name)),
+        notes=(
+            *columns.chosen_by_load(gathered.points),
+            *(text for name, study in gathered.studies for text in served.caveats(study, name)),
+        ),
     )
 
 

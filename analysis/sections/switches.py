@@ -34,6 +34,7 @@ def build(gathered: Gathered) -> Section | None:
         title=say("CUDA graphs and torch.compile, set apart"),
         leads=tuple(_leads(found)),
         blocks=(*drawn, _table(gathered, found, "switches")),
+        notes=columns.chosen_by_batch(whole.assign(compile="engine")),
     )
 
 

@@ -40,7 +40,7 @@ def build(gathered: Gathered) -> Section:
 def leads(gathered: Gathered) -> tuple[str, ...]:
     """The answers in sentences, the engines of the question first: vLLM, SGLang, others."""
     pairs = gathered.pairs.sort_values("engine", ascending=False, kind="stable")
-    told = pairs.drop(_clear(gathered).index.difference(_best(gathered).index)) if _many(gathered) else pairs
+    told = pairs.drop(_clear(gathered).index.difference(compared(gathered).index)) if _many(gathered) else pairs
     found: list[str] = [*_overall(gathered), *headline.answers(told), *served.answers(gathered.served)]
     return tuple(found or [say("No answer: nothing was measured with tracing off.")])
 
@@ -57,7 +57,7 @@ def first_table(gathered: Gathered, *, whole: bool = False) -> Table:
 
 def _overall(gathered: Gathered) -> list[str]:
     """All comparisons of decode steps in one sentence, where there are several: those of the short table, as often."""
-    told, repeated = _best(gathered), len(_clear(gathered)) - len(_best(gathered))
+    told, repeated = compared(gathered), len(_clear(gathered)) - len(compared(gathered))
     if len(told) <= _FEW:
         return []
     faster, slower = told[told["gain_low_ratio"] > 1], told[told["gain_high_ratio"] < 1]
@@ -85,7 +85,7 @@ def _overall(gathered: Gathered) -> list[str]:
 
 def _short(gathered: Gathered) -> Table:
     """A row a configuration: its gain at each batch."""
-    best = _best(gathered)
+    best = compared(gathered)
     rows = [
         {**dict(zip(_CONFIGURATION, key, strict=True)), "told": _by_batch(group.sort_values("batch"))}
         for key, group in best.groupby(_CONFIGURATION, sort=False)
@@ -112,7 +112,7 @@ def _many(gathered: Gathered) -> bool:
     return len(gathered.studies) > 2 and len(_clear(gathered)[[*_CONFIGURATION, "study"]].drop_duplicates()) > _MANY
 
 
-def _best(gathered: Gathered) -> pd.DataFrame:
+def compared(gathered: Gathered) -> pd.DataFrame:
     """Of several studies of a configuration at a batch that of the sweep with most starts; in the order of _clear."""
     clear = _clear(gathered)
     ranked = clear.assign(other=clear["made_by"] != SWEEP, few=-clear["off_starts_count"])
@@ -205,7 +205,7 @@ def gains(gathered: Gathered) -> pd.DataFrame:
     Of many studies together, those that the short table shows; loads have a figure of their own.
     """
     many = _many(gathered)
-    clear = _best(gathered) if many else _clear(gathered)
+    clear = compared(gathered) if many else _clear(gathered)
     decode = clear.assign(at=[f"batch {batch}" for batch in clear["batch"]]).sort_values("batch", kind="stable")
     loads = [
         f"{row['rate']:g} requests/s" if row["rate"] > 0 else f"{row['concurrency']:g} in flight"

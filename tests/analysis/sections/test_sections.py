@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import report, sections
+from analysis import sections
 from analysis.blocks import Section, Table
 from analysis.gathered import Gathered, gather
 from analysis.language import Text, zh
@@ -395,7 +395,7 @@ def test_a_study_that_only_served_has_a_sentence_a_figure_and_a_table_first(tmp_
     (graphic,) = section.graphics
     assert "by engine, TP and load (without intervals, which take two pairs of starts)" in graphic.alt
     assert section.notes[0].startswith("TPOT off / on is over pairs of starts")
-    assert any("turn on" in line and "2.00" in line for line in report.headline_text(found).splitlines())
+    assert verdict.first_table(found).rows == told.rows
 
 
 def test_a_load_that_lacks_a_half_has_no_verdict(tmp_path: Path) -> None:
@@ -497,3 +497,35 @@ def test_of_many_studies_loads_are_left_to_their_own_figure_and_no_study_is_name
     drawn = verdict.gains(gathered)
     assert all(at.startswith("batch ") for at in drawn["at"]) and drawn["at"].nunique() <= 12
     assert not drawn.duplicated(["engine", "compile", "settings", "model", "split", "tp", "gpu", "at"]).any()
+
+
+def test_figures_by_batch_say_which_study_they_show_where_several_measured(tmp_path: Path) -> None:
+    for name, tps in (("first", (1, 2)), ("second", (1,))):
+        for tp in tps:
+            for graphs in ("off", "on"):
+                made.measured(tmp_path / name, graphs, {1: 5.0, 8: 6.0}, tp=tp, resolved={"graphs": graphs})
+    folders = [write_study(tmp_path / name) for name in ("first", "second")]
+    (note,) = one(iterations.build(gather(folders))).notes
+    assert note.endswith("every one: vLLM, llama3-8b, TP1 (first).") and note.startswith("Where several studies meas")
+    assert "按 batch 的图只显示其中一项" in zh(note) and "vLLM，llama3-8b，TP1" in zh(note)
+    assert one(iterations.build(gather(folders[:1]))).notes == ()
+
+
+def test_figures_of_one_batch_leave_no_study_out_and_say_nothing(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        for graphs in ("off", "on"):
+            made.measured(tmp_path / name, graphs, {1: 5.0}, resolved={"graphs": graphs})
+    assert one(iterations.build(gather([write_study(tmp_path / name) for name in ("first", "second")]))).notes == ()
+
+
+def test_figures_by_load_say_which_study_they_show_where_several_served(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        for graphs, gap_us in (("off", 10_000), ("on", 5_000)):
+            made.serving(tmp_path / name, graphs, gap_us)
+    folders = [write_study(tmp_path / name) for name in ("first", "second")]
+    note, *_ = one(serving.build(gather(folders))).notes
+    assert note == (
+        "Where several studies served one configuration, figures show one of them, and the table below them all: "
+        "vLLM, llama3-8b, TP1 (first)."
+    )
+    assert not any("several studies" in note for note in one(serving.build(gather(folders[:1]))).notes)
