@@ -18,7 +18,7 @@ from pathlib import Path
 
 from launch import install
 from study.command_line import Parser
-from tests.engines import cases, held
+from tests.engines import cases, held, tables
 
 TABLES = Path("data/engines")
 PROBES = Path(__file__).parent
@@ -45,9 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{engine} {version}: {error}", file=sys.stderr)
                 failed = 1
                 continue
-            path = TABLES / engine / f"{version}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(cases.shown(table), encoding="utf-8")
+            tables.save(TABLES / engine, table)
             print(f"{engine} {version}: {cases.summary(table)}", flush=True)
             for problem in held.problems(table):
                 print(problem, file=sys.stderr)

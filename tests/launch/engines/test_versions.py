@@ -13,27 +13,26 @@ from launch.engines import ENGINES
 from launch.engines.versions import Known, before, spelled
 from tests.cases import CASE
 from tests.engines import __main__ as check
-from tests.engines import cases, held
+from tests.engines import cases, held, tables
 
 ROOT = Path(__file__).parents[3]
-TABLES = sorted((ROOT / "data/engines").glob("*/*.json"))
+TABLES = {engine: tables.load(ROOT / "data/engines" / engine) for engine in check.VERSIONS}
 KNOWN = Known(engine="vLLM", oldest="0.20.0", newest="0.33.0")
 
 
 def table(engine: str, version: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "data/engines" / engine / f"{version}.json").read_text())
-    return found
+    return TABLES[engine][version]
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_version_makes_of_our_options_what_they_are_labelled_with(path: Path) -> None:
-    assert held.problems(json.loads(path.read_text())) == []
+@pytest.mark.parametrize(("engine", "version"), [(engine, version) for engine in TABLES for version in TABLES[engine]])
+def test_every_version_makes_of_our_options_what_they_are_labelled_with(engine: str, version: str) -> None:
+    assert held.problems(table(engine, version)) == []
 
 
 @pytest.mark.parametrize("engine", check.VERSIONS)
 def test_the_versions_that_are_known_are_those_that_were_asked_by_execution(engine: str) -> None:
     known = ENGINES[engine].VERSIONS
-    asked = {path.stem for path in TABLES if path.parent.name == engine}
+    asked = set(TABLES[engine])
     assert asked == set(check.VERSIONS[engine]) and len(asked) >= 3
     assert known.oldest in asked and known.newest in asked
     assert not [version for version in asked if before(version, known.oldest) or before(known.newest, version)]
@@ -221,3 +220,20 @@ def test_fair_cases_say_all_that_pinned_ones_do_and_the_same_on_both_sides(
               "sglang": {"disable_decode_cuda_graph", "cuda_graph_bs_decode"}}  # fmt: skip
     assert {name for name in on | off if on.get(name) != off.get(name)} == switch[engine]
     assert made(settings="pinned", graphs="on").keys() <= on.keys()
+
+
+def test_answers_are_kept_once_and_read_for_every_version_that_gave_them(tmp_path: Path) -> None:
+    def answered(version: str, answer: int) -> dict[str, Any]:
+        return {"engine": "vllm", "version": version, "checked": "today", "cards": {"h200": {"case": answer}}}
+
+    for version, answer in (("0.9.0", 1), ("0.10.0", 1), ("0.11.0", 2), ("0.12.0", 1)):
+        tables.save(tmp_path, answered(version, answer))
+    kept = {
+        version: json.loads((tmp_path / f"{version}.json").read_text()) for version in ("0.9.0", "0.10.0", "0.12.0")
+    }
+    assert [one.get("same_as") for one in kept.values()] == [None, "0.9.0", "0.9.0"]
+    # Asked again, the first answers otherwise: what the others said stays what they said.
+    tables.save(tmp_path, answered("0.9.0", 3))
+    found = {version: one["cards"]["h200"]["case"] for version, one in tables.load(tmp_path).items()}
+    assert found == {"0.9.0": 3, "0.10.0": 1, "0.11.0": 2, "0.12.0": 1}
+    assert json.loads((tmp_path / "0.12.0.json").read_text())["same_as"] == "0.10.0"
