@@ -1,4 +1,4 @@
-"""How the answers of the versions are kept: whole for the first that gave them, its name for those that gave the same."""
+"""How answers of versions are kept: whole for the first that gave them, its name for those that gave the same."""
 
 import json
 from pathlib import Path
