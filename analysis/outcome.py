@@ -19,8 +19,8 @@ from analysis.recordings import VARIANT
 from analysis.sections import verdict
 from analysis.words import counted, three
 
-# So many sentences are read to their end, names within one, sources, and rows.
-_FEW_SENTENCES, _FEW_NAMES, _FEW_SOURCES, _FEW_ROWS = 4, 3, 2, 12
+# So many answers are read to their end, names within one, sources, and rows.
+_FEW_ANSWERS, _FEW_NAMES, _FEW_SOURCES, _FEW_ROWS = 4, 3, 2, 12
 _CONFIGURATION = ["gpu", "engine", *VARIANT, "model", "tp"]
 _BATCH, _GAP, _OTHERS, _ANY_WIDTH = "batch ", "  ", " *", 10_000
 _TITLE = "How many times faster decoding is with graphs, time per token off / on [interval]"
@@ -65,9 +65,8 @@ def _mark(word: str, sources: Sequence[Source]) -> str:
 
 def _verdicts(gathered: Gathered) -> list[str]:
     """The answers in sentences, where these are few; else how many comparisons end how, and which are no gain."""
-    every = verdict.leads(gathered)
-    if len(every) <= _FEW_SENTENCES:
-        return list(every)
+    if len(gathered.pairs) + len(gathered.served) <= _FEW_ANSWERS:
+        return list(verdict.leads(gathered))
     return [*_decoding(gathered.pairs), *_serving(gathered.served)]
 
 
