@@ -5,6 +5,7 @@ accounts of its traces in their place (see analysis.left_out). Left out: logs an
 and whole environments. Paths in the records are replaced by what they stand for. FOLDER may be a recording too.
 """
 
+import hashlib
 import json
 import lzma
 import re
@@ -105,14 +106,17 @@ def _publish_case(case: Path, target: Path, gone: bool) -> None:
         record["format"] = FORMAT
     if name := record["files"].get("requests"):
         record["files"] = {**record["files"], "requests": _publish_requests(case / name, target)}
-    for kind in ("samples", "gpu", "packages"):
+    for kind in ("samples", "gpu"):
         if name := record["files"].get(kind):
             shutil.copyfile(case / name, target / name)
     record["files"] = {**record["files"], "log": None, "traces": traces}
     if record["outcome"] == "failed":
         # What an engine printed may hold anything; the kind of failure, in front of the colon, is ours.
         record |= {"log_tail": [], "reason": str(record["reason"]).partition(":")[0]}
-    write_json(target / RECORD, without_paths(record))
+    shown = without_paths(record)
+    if name := record["files"].get("packages"):
+        shown["files"]["packages"] = _publish_packages(case / name, target)
+    write_json(target / RECORD, shown)
 
 
 def _publish_trace(trace: Path, target: Path, name: str, gone: bool) -> dict[str, str | None]:
@@ -154,6 +158,15 @@ def _publish_requests(requests: Path, target: Path) -> str:
     lines = [json.dumps(row, separators=(",", ":")) for row in shown]
     (target / packed).write_bytes(lzma.compress("".join(f"{line}\n" for line in lines).encode()))
     return packed
+
+
+def _publish_packages(packages: Path, target: Path) -> str:
+    """Keep a list of packages once for all cases that have it; returns its path as seen from the case."""
+    content = packages.read_bytes()
+    kept = Path("..", "..", "packages", f"{hashlib.sha256(content).hexdigest()[:12]}.json")
+    (target / kept).parent.mkdir(exist_ok=True)
+    (target / kept).write_bytes(content)
+    return kept.as_posix()
 
 
 def _provenance(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -210,6 +210,25 @@ def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp
         assert json.loads((packed.parent / "case.json").read_text())["files"]["requests"] == "requests.jsonl.xz"
 
 
+def test_packages_that_cases_share_are_kept_once(live_study: Path, tmp_path: Path) -> None:
+    cases = sorted((live_study / "cases").glob("llama3-8b_*"))
+    for case in cases:
+        (case / "packages.json").write_text(json.dumps({"torch": "2.11.0"}))
+        record = json.loads((case / "case.json").read_text())
+        studies.change_record(case, {"files": {**record["files"], "packages": "packages.json"}})
+    assert len(cases) == 2
+    for source, target in ((live_study, tmp_path / "recording"), (tmp_path / "recording", tmp_path / "again")):
+        publish.publish(source, target, "")
+        named = [target / "cases" / case.name / record["files"]["packages"] for case, record in records(target)]
+        assert [json.loads(path.read_text()) for path in named] == [{"torch": "2.11.0"}] * 2
+        assert [path.name for path in (target / "packages").iterdir()] == [named[0].name]
+
+
+def records(recording: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The cases of a recording with their records."""
+    return [(case, json.loads((case / "case.json").read_text())) for case in sorted((recording / "cases").iterdir())]
+
+
 TRACED = "llama3-8b_vllm_tp1_graphs-on_trace-node_r1"
 
 
