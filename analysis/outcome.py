@@ -23,6 +23,7 @@ from analysis.words import counted, three
 _FEW_ANSWERS, _FEW_NAMES, _FEW_SOURCES, _FEW_ROWS = 4, 3, 2, 12
 _CONFIGURATION = ["gpu", "engine", *VARIANT, "model", "tp"]
 _BATCH, _GAP, _OTHERS, _ANY_WIDTH = "batch ", "  ", " *", 10_000
+_PINNED = "pinned"
 _TITLE = "How many times faster decoding is with graphs, time per token off / on [interval]"
 Row = Mapping[str, str]
 
@@ -118,16 +119,17 @@ def _serving(served: pd.DataFrame) -> Iterator[str]:
 def _tables(gathered: Gathered) -> list[tuple[str, list[Row]]]:
     """A table for each GPU, and study where several measured the same: its name, and its rows, cells by heading.
 
-    A row a comparison; where those are many, a row a configuration, at its smallest and its largest batch.
+    A row a comparison; where those are many, a row a configuration at its smallest and its largest batch, and of other
+    settings than pinned ones none.
     """
     gains = verdict.gains(gathered)
     gains = gains[gains["at"].str.startswith(_BATCH).astype(bool)]
     found = gains.assign(batch=[int(at.removeprefix(_BATCH)) for at in gains["at"]])
-    # vLLM first, as the verdict has it, and what was not pinned last.
-    found = found.assign(other=found["settings"] != "pinned").sort_values(["other", "model", *VARIANT, "tp", "batch"])
-    found = found.sort_values("engine", ascending=False, kind="stable")
     several = found.duplicated([*_CONFIGURATION, "batch"]).any()
     many = len(found) > _FEW_ROWS
+    found = found[found["settings"] == _PINNED] if many and _PINNED in set(found["settings"]) else found
+    # vLLM first, as the verdict has it.
+    found = found.sort_values([*_CONFIGURATION[2:], "batch"]).sort_values("engine", ascending=False, kind="stable")
     tables = []
     for key, rows in found.groupby(["gpu", *(["study"] if several else [])], sort=False):
         each = (group.to_dict("records") for _, group in rows.groupby(_CONFIGURATION, sort=False))
@@ -180,10 +182,14 @@ def _others(gathered: Gathered, tables: Sequence[tuple[str, Sequence[Row]]]) -> 
 
 def _left_out(gathered: Gathered, tables: Sequence[tuple[str, Sequence[Row]]]) -> str:
     """What the report has beyond what is shown here."""
-    pairs = gathered.pairs
-    doubted = int(((pairs["caution"] != "") & (pairs["gain_ratio"] > 0)).sum())
+    among = any("largest batch" in row for _, rows in tables for row in rows)
+    told = gathered.pairs[gathered.pairs["gain_ratio"] > 0]
+    pinned = told["settings"] == _PINNED
+    others = told[~pinned][_CONFIGURATION[1:]].drop_duplicates() if pinned.any() else ()
+    doubted = int((told["caution"] != "").sum())
     parts = [
-        *(["the batches between"] if any("largest batch" in row for _, rows in tables for row in rows) else []),
+        *(["the batches between"] if among else []),
+        *([counted(len(others), "configuration") + " not pinned"] if among and len(others) else []),
         "times and starts behind each ratio",
         *([counted(len(gathered.served), "load")] if len(gathered.served) else []),
         *([f"cautions about {counted(doubted, 'comparison')}"] if doubted else []),

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis import outcome
+from analysis import load_verdict, outcome
 from analysis.gathered import Gathered, gather
 from analysis.sections import verdict
 from tests.analysis.studies import write_case, write_study
@@ -23,33 +23,49 @@ def _study(folder: Path, batches: int = 1, **content: object) -> Gathered:
 @pytest.mark.parametrize("width", [80, 100])
 def test_the_recorded_study_ends_in_lines_that_fit_the_terminal(gathered: Gathered, width: int) -> None:
     lines = outcome.lines(gathered, width)
-    assert max(map(len, lines)) <= width and len(lines) <= 50
-    first = lines.index("")
-    assert lines[0].startswith("RECORDED 2026-11-20 to 2026-11-22 on ") and first <= 4
-    assert lines[first + 1].startswith("Decoding is faster with CUDA graphs in ")
-    at = next(number for number, line in enumerate(lines) if line.startswith("engine "))
-    assert at <= 18
-    said = " ".join(lines)
-    assert "Left out here, in the report: the batches between, times and starts" in said and "11 loads" in said
+    assert max(map(len, lines)) <= width
+    marks = lines.index("")
+    assert lines[0].startswith("RECORDED 2026-11-20 to 2026-11-22 on ") and marks <= 4
+    assert lines[marks + 1].startswith("Decoding is faster with CUDA graphs in ")
+    heading = next(number for number, line in enumerate(lines) if line.startswith("engine "))
+    assert heading <= 18
+    loads = len(load_verdict.verdicts(gathered.served))
+    last = " ".join(line.strip() for line in lines[-3:])
+    assert "Left out here, in the report: the batches between, " in last and f" {loads} loads" in last
 
 
-def test_every_configuration_that_was_compared_has_a_row_whatever_the_width(gathered: Gathered) -> None:
+def test_every_pinned_configuration_has_a_row_whatever_the_width_and_others_are_counted(gathered: Gathered) -> None:
     gains = verdict.gains(gathered)
-    configurations = gains[["gpu", "engine", "compile", "settings", "model", "split", "tp"]].drop_duplicates()
+    every = gains[["gpu", "engine", "compile", "settings", "model", "split", "tp"]].drop_duplicates()
+    pinned = every[every["settings"] == "pinned"]
     for width in (80, 100, None):
         lines = outcome.lines(gathered, width)
         table = lines[next(at for at, line in enumerate(lines) if line.startswith("engine ")) :]
-        assert sum("[" in line for line in table) == len(configurations)
+        assert sum("[" in line for line in table) == len(pinned)
+        assert f"{len(every) - len(pinned)} configurations not pinned" in " ".join(lines)
 
 
-def test_what_no_gain_was_found_for_is_named_with_its_interval(gathered: Gathered) -> None:
-    lines = outcome.lines(gathered)
-    assert "Slower with graphs: 1 (vLLM, fair, llama3-8b, TP1 at batch 17: 0.877 [0.633, 0.986])." in lines
-    (same,) = [line for line in lines if line.startswith("No difference beyond noise: 3 (")]
-    assert "SGLang, llama3-8b, TP1 at batch 512: 1.01 [0.998, 1.03]" in same
-    (absent,) = [line for line in lines if line.startswith("No answer")]
-    assert absent.endswith("was not measured: 2 (HF transformers, not compiled, qwen2.5-7b, TP1 at batch 1, 8).")
-    assert "Serving: turn on at 11 of 11 loads; a token takes 2.04 to 8.47 times as long with graphs off." in lines
+def test_what_no_gain_was_found_for_is_named_with_its_interval(tmp_path: Path) -> None:
+    times_ms = {1: (8.0, 4.0), 2: (8.0, 4.0), 4: (8.0, 4.0), 8: (4.0, 8.0), 16: (4.0, 4.0), 32: (8.0, None)}
+    for batch, each in times_ms.items():
+        for graphs, tpot_ms in zip(("off", "on"), each, strict=True):
+            if tpot_ms:
+                windows = [tpot_ms * 0.9, tpot_ms * 1.1] if batch == 16 else [tpot_ms] * 2
+                write_case(tmp_path, graphs=graphs, tpot_ms=windows, repeat=batch, batch=batch)
+    lines = outcome.lines(gather([write_study(tmp_path)]))
+    assert lines[2:6] == [
+        "Decoding is faster with CUDA graphs in 3 of 5 comparisons, 2.00 times.",
+        "Slower with graphs: 1 (vLLM, llama3-8b, TP1 at batch 8: 0.500 [0.500, 0.500]).",
+        "No difference beyond noise: 1 (vLLM, llama3-8b, TP1 at batch 16: 1.00 [0.818, 1.22]).",
+        "No answer, for graphs on or off was not measured: 1 (vLLM, llama3-8b, TP1 at batch 32).",
+    ]
+
+
+def test_loads_that_were_served_are_told_in_a_line(gathered: Gathered) -> None:
+    found = [one["verdict"] for one in load_verdict.verdicts(gathered.served)]
+    (line,) = [line for line in outcome.lines(gathered) if line.startswith("Serving: ")]
+    assert f"turn on at {found.count('turn on')}" in line and f"of {len(found)} loads; a token takes " in line
+    assert line.endswith(" times as long with graphs off.")
 
 
 def test_a_row_that_another_program_measured_is_marked(gathered: Gathered) -> None:
