@@ -6,6 +6,7 @@ other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,15 @@ COLUMNS = (
     *KEYS, *(f"{graphs}_{figure}" for graphs in ("off", "on") for figure in (*FIGURES, "starts_count")),
     "tpot_ratio", "tpot_low_ratio", "tpot_high_ratio", "caution",
 )  # fmt: skip
+
+# By what launch/drivers/client.py calls it; a status of HTTP has its number.
+_FAILED = {
+    "dropped": "graphs {graphs}: requests failed ({count} dropped)",
+    "stalled": "graphs {graphs}: requests failed ({count} stalled)",
+    "short": "graphs {graphs}: requests failed ({count} short)",
+    "malformed": "graphs {graphs}: requests failed ({count} malformed)",
+}
+_FAILED_OTHERWISE = "graphs {graphs}: requests failed ({count} {kind})"
 
 
 def points(study: Study, name: str) -> pd.DataFrame:
@@ -66,11 +76,23 @@ def _halves(group: pd.DataFrame) -> dict[str, Any]:
         row[f"{graphs}_starts_count"] = len(half)
         if (half["saturated"] == True).any():  # noqa: E712  (missing is neither)
             cautions.append(f"graphs {graphs}: saturated")
-        if failures := ", ".join(sorted({str(text) for text in half["failures"] if text})):
-            cautions.append(f"graphs {graphs}: requests failed ({failures})")
+        cautions += [
+            _FAILED.get(kind, _FAILED_OTHERWISE).format(graphs=graphs, count=count, kind=kind)
+            for kind, count in _failures(half).most_common()
+        ]
     off, on = (group[group["graphs"] == graphs].set_index("repeat")["tpot_ms_p50"] for graphs in ("off", "on"))
     ratios = dict(zip(("tpot_ratio", "tpot_low_ratio", "tpot_high_ratio"), paired_ratio(off, on), strict=True))
     return {**row, **ratios, "caution": "; ".join(cautions)}
+
+
+def _failures(half: pd.DataFrame) -> Counter[str]:
+    """How many requests failed in which way, over all starts."""
+    counts: Counter[str] = Counter()
+    for text in filter(None, half["failures"]):
+        for part in str(text).split(", "):
+            count, _, kind = part.partition(" ")
+            counts[kind] += int(count)
+    return counts
 
 
 def answers(table: pd.DataFrame) -> list[Text]:

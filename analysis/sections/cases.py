@@ -8,8 +8,11 @@ from dataclasses import replace
 from analysis import shown
 from analysis.blocks import CaseView
 from analysis.gathered import Gathered
-from analysis.language import read, say
+from analysis.language import read, say, words
 from analysis.recordings import Record, Study
+
+# "ok" is the same in both languages.
+_OUTCOMES = {str(word): word for word in words("failed", "invalid")}
 
 
 def every(gathered: Gathered) -> list[CaseView]:
@@ -72,7 +75,7 @@ def _view(record: Record, source: str, doubts: list[str]) -> CaseView:
     return CaseView(
         name=record["name"],
         source=source,
-        outcome="INVALID" if doubts and ran else str(record["outcome"]),
+        outcome=say("INVALID") if doubts and ran else _OUTCOMES.get(str(record["outcome"]), str(record["outcome"])),
         reason=shown.listed(doubts) if doubts else read(str(record.get("reason") or "")),
         command=shlex.join(map(str, record["argv"])),
         asked=tuple((key, shown.plain(asked.get(key)), shown.plain(resolved.get(key))) for key in keys),

@@ -162,8 +162,9 @@ def _fields(message: str) -> list[str]:
 def _texts(root: Path) -> list[list[str]]:
     """What stands between the fields of every string that tables may hold: f-strings, counts, checks by their names."""
     found = []
-    engines = (root / "launch" / "engines").glob("*.py")
-    for path in sorted([*(root / "analysis").rglob("*.py"), root / "study" / "plan.py", *engines]):
+    launching = [path for name in ("engines", "drivers") for path in (root / "launch" / name).glob("*.py")]
+    studying = [root / "study" / f"{name}.py" for name in ("agreement", "fit", "judge", "models", "plan", "runner")]
+    for path in sorted([*(root / "analysis").rglob("*.py"), *studying, *launching]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(re.split(r"\{[^}]*\}", node.value))
@@ -175,7 +176,12 @@ def _texts(root: Path) -> list[list[str]]:
             elif isinstance(node, ast.JoinedStr):
                 text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
                 found.append(text.split("\0"))
-    return found
+    return [*found, *(part.split("\0") for text in map("\0".join, found) for part in _parts(text))]
+
+
+def _parts(text: str) -> list[str]:
+    """What is read one by one of a text; and what a published record keeps of why a case failed."""
+    return [*text.split("; "), text.partition(":")[0]]
 
 
 def _said(root: Path) -> list[str]:
@@ -198,3 +204,32 @@ def _all_said(root: Path) -> Iterator[tuple[str | None, str]]:
         for line, function, messages in extract_from_ast(parsed, SAYERS):
             for message in (messages,) if isinstance(messages, str) else messages[: None if function == "words" else 1]:
                 yield message, f"{path.name}:{line}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("out of memory while starting", "启动时显存不足"),
+        ("out of memory while starting: CUDA out of memory.", "启动时显存不足：CUDA out of memory."),
+        ("load error: KeyError: lm_head", "加载失败：KeyError：lm_head"),
+        ("crash: the engine ended with signal 9 while measuring", "崩溃：引擎在测量时退出（信号 9）"),
+        ("time-out: nothing heard for 600 s while warming up", "超时：预热时有 600 s 没有任何消息"),
+        (
+            "engine error while warming up: RuntimeError: none of 4 warm-up requests was answered in full; "
+            "the first: y",
+            "预热时引擎出错：RuntimeError：4 个预热请求没有一个得到完整的回答；第一个：y",
+        ),
+        ("graphs on was asked, but the engine resolved graphs off", "要求 graphs 开，引擎实际为 graphs 关"),
+        ("28 attention heads are not divisible by TP 8", "28 个注意力头不能被 TP 8 整除"),
+        (
+            "tp1dp2: replicas decode a steady batch as one does alone; measure them with the workload serve",
+            "tp1dp2：固定 batch 时，各副本的 decode 与单个副本无异；请用 serve 负载来测",
+        ),
+    ],
+)
+def test_why_cases_failed_and_were_skipped_is_read_in_chinese(reason: str, told: str) -> None:
+    assert read(reason).zh == told
+
+
+def test_what_a_program_said_itself_stays_as_it_was() -> None:
+    assert read("ValueError: the server dropped 3 of them").zh == "ValueError: the server dropped 3 of them"

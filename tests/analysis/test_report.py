@@ -232,7 +232,7 @@ def test_swapped_traces_void_the_answer_and_are_shown_in_place(tmp_path):
     assert "no answer at batch 1, a trace contradicts the label" in text
     assert "faster decode" not in text
     assert text.count("Excluded: INVALID: rank 0: graphs are") == 2
-    assert f'{on.name} (swapped): <span class="bad">INVALID</span>' in text
+    assert f'{on.name} (swapped): <span class="bad">INVALID</span>' in in_one(text)
     drawn = [attrs["alt"] for tag, attrs in Page(text).tags if tag == "img"]
     assert [alt for alt in drawn if "iteration" in alt or "faster" in alt] == []
 

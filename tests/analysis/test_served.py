@@ -59,12 +59,32 @@ def test_saturation_and_failures_are_cautions_of_their_half() -> None:
     off = points("off", [8], saturated=True)
     on = points("on", [4], failures="2 stalled, 1 http 500", saturated=None)
     found = only(beside(pd.concat([off, on])))
-    assert found["caution"] == "graphs off: saturated; graphs on: requests failed (2 stalled, 1 http 500)"
+    assert found["caution"] == (
+        "graphs off: saturated; graphs on: requests failed (2 stalled); graphs on: requests failed (1 http 500)"
+    )
 
 
-def test_failures_are_told_in_chinese_too() -> None:
-    found = only(beside(points("on", [4], failures="1 dropped", saturated=None)))
-    assert read(found["caution"]).zh == "CUDA Graph 开：有请求失败（1 dropped）"
+def test_failures_of_several_starts_are_counted_together_by_their_kind() -> None:
+    starts = [points("on", [4], failures=text) for text in ("1 dropped, 1 stalled", "2 stalled", "")]
+    assert only(beside(pd.concat(starts)))["caution"] == (
+        "graphs on: requests failed (3 stalled); graphs on: requests failed (1 dropped)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        ("1 dropped", "CUDA Graph 开：1 个请求失败（连接中断）"),
+        ("2 stalled", "CUDA Graph 开：2 个请求失败（久无数据）"),
+        ("1 short", "CUDA Graph 开：1 个请求失败（输出的 token 不足）"),
+        ("3 malformed", "CUDA Graph 开：3 个请求失败（回答格式不对）"),
+        ("4 http 500", "CUDA Graph 开：4 个请求失败（http 500）"),
+        ("5 unheard-of", "CUDA Graph 开：5 个请求失败（unheard-of）"),
+    ],
+)
+def test_failures_are_told_in_chinese_too(failures: str, told: str) -> None:
+    found = only(beside(points("on", [4], failures=failures, saturated=None)))
+    assert read(found["caution"]).zh == told
 
 
 def test_the_answer_names_what_was_asked_and_both_halves() -> None:
