@@ -11,14 +11,14 @@ import lzma
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from analysis import allowed, arrivals, calibrations, compact, left_out, program
+from analysis import allowed, arrivals, calibrations, compact, left_out, outputs, program, workers
 from analysis.errors import TraceError
 from analysis.given import called, existing
 from analysis.recordings import Study, open_study
@@ -50,16 +50,43 @@ def publish(folder: Path, recording: Path, note: str = "", note_zh: str = "", *,
         )
     if recording.resolve() == folder.resolve():
         raise StudyError(f"{recording} is what is to be published; expected another folder: name one, then replace it")
-    cases = [folder / "cases" / name for name in study.records]
-    gone = [case.name in without for case in cases]
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        list(pool.map(_publish_case, cases, [recording / "cases" / case.name for case in cases], gone))
-    write_json(recording / STUDY, without_paths(study.plan))
-    if (folder / calibrations.NAME).exists():
-        write_json(recording / calibrations.NAME, without_paths(read_json(folder / calibrations.NAME)))
-    notes = {**_notes(study.recorded or {}), **_notes({"note": note, "note_zh": note_zh})}
-    write_json(recording / RECORDING, _provenance([*open_study(recording).records.values()]) | {"note": ""} | notes)
+    with _whole(recording) as made:
+        cases = [(folder / "cases" / name, made / "cases" / name, name in without) for name in study.records]
+        workers.in_processes(_publish_case, cases, [_size(case) for case, *_ in cases])
+        write_json(made / STUDY, without_paths(study.plan))
+        if (folder / calibrations.NAME).exists():
+            write_json(made / calibrations.NAME, without_paths(read_json(folder / calibrations.NAME)))
+        notes = {**_notes(study.recorded or {}), **_notes({"note": note, "note_zh": note_zh})}
+        write_json(made / RECORDING, _provenance([*open_study(made).records.values()]) | {"note": ""} | notes)
     return len(cases)
+
+
+@contextmanager
+def _whole(recording: Path) -> Iterator[Path]:
+    """A folder with what the recording has so far, to make it in: it takes its place at the end, if there was no error.
+
+    Raises TraceError where there can be none.
+    """
+    outputs.expect_folder(recording, "name another folder")
+    place = recording.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}-") as folder:
+        made, before = Path(folder) / "made", Path(folder) / "before"
+        if place.exists():
+            shutil.copytree(place, made)
+        made.mkdir(exist_ok=True)
+        yield made
+        try:
+            if place.exists():
+                place.rename(before)
+            made.rename(place)
+        finally:
+            if before.exists() and not place.exists():
+                before.rename(place)
+
+
+def _size(case: Path) -> int:
+    return sum(path.stat().st_size for path in case.iterdir())
 
 
 def _expect_traces(study: Study, without: Sequence[str]) -> None:
@@ -95,7 +122,8 @@ def _last_name(path: re.Match[str]) -> str:
     return "folder" if len(names) == 2 and names[0] in _HOMES else names[-1]
 
 
-def _publish_case(case: Path, target: Path, gone: bool) -> None:
+def _publish_case(item: tuple[Path, Path, bool]) -> None:
+    case, target, gone = item
     record = read_json(case / RECORD)
     target.mkdir(parents=True, exist_ok=True)
     traces = []

@@ -2,15 +2,20 @@
 
 import json
 import lzma
-import shutil
+import os
+import signal
 import sqlite3
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from analysis import arrivals, evidence
+from analysis.errors import TraceError
 from analysis.recordings import open_study
 from analysis.summary import summarise
 from study import publish
@@ -34,7 +39,7 @@ PLANTED = {
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small studies are packed sooner than a second process starts."""
-    monkeypatch.setattr(publish, "ProcessPoolExecutor", lambda **_: ThreadPoolExecutor(1))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
 @pytest.fixture
@@ -173,14 +178,79 @@ def test_a_trace_that_is_gone_is_an_error_that_names_it(
     assert "trace_b1.sqlite" in capsys.readouterr().err
 
 
+def test_what_cannot_be_published_whole_leaves_an_older_recording_as_it_was(live_study: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "recordings" / "one"
+    publish.publish(live_study, recording, "before")
+    before = {path: path.read_bytes() for path in recording.rglob("*") if path.is_file()}
+    untraced = next((live_study / "cases").glob("*_trace-off_*"))
+    (untraced / "samples.csv").write_text("batch,window,tokens,seconds,tpot_ms\n1,0,64,0.1,1.0\n")
+    next(live_study.rglob("*.sqlite")).write_text("no trace")
+    with pytest.raises(TraceError, match="not an SQLite file"):
+        publish.publish(live_study, recording, "after")
+    assert {path: path.read_bytes() for path in recording.rglob("*") if path.is_file()} == before
+    assert [path.name for path in recording.parent.iterdir()] == ["one"]
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_packed(
+    live_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publish.workers, "in_processes", lambda *_: pytest.fail("worked"))
+    (tmp_path / "file").touch()
+    assert publish.main([str(live_study), str(tmp_path / "file" / "recording")]) == 1
+    said = f"cannot be written ({tmp_path / 'file'} is no folder); name another folder\n"
+    assert capsys.readouterr().err == f"error: {tmp_path / 'file' / 'recording'}: {said}"
+
+
+def test_an_interruption_ends_in_a_line_and_leaves_neither_half_a_recording_nor_a_process(
+    live_study: Path, tmp_path: Path, root: Path
+) -> None:
+    case, folder = next((live_study / "cases").glob("*_trace-node_*")), tmp_path / "recordings"
+    record = json.loads((case / "case.json").read_text())
+    studies.change_record(case, {"files": {**record["files"], "requests": "requests.jsonl"}})
+    os.mkfifo(case / "requests.jsonl")
+    command = [sys.executable, "-m", "study.publish", str(live_study), str(folder / "one")]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        # There is somebody to write to once a process reads, which it does for as long as it might be written to.
+        writing = _opened(case / "requests.jsonl", until=time.monotonic() + 30)
+        os.killpg(running.pid, signal.SIGINT)
+        os.close(writing)
+        assert (running.communicate(timeout=30)[1], running.returncode) == ("interrupted\n", 130)
+    assert list(folder.iterdir()) == []
+    assert _ended(running.pid, until=time.monotonic() + 10)
+
+
+def _ended(group: int, until: float) -> bool:
+    """Whether no process of the group is left; the one that looks after resources takes a moment."""
+    while left := [one for one in psutil.process_iter(["status"]) if _of(one, group)]:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.05)
+    return not left
+
+
+def _of(process: psutil.Process, group: int) -> bool:
+    try:
+        return process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group
+    except ProcessLookupError:
+        return False
+
+
+def _opened(pipe: Path, until: float) -> int:
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < until, "nobody reads"
+            time.sleep(0.02)
+
+
 def test_the_command_says_what_it_made_in_processes_of_its_own(
     live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish, "ProcessPoolExecutor", ProcessPoolExecutor)
-    shutil.rmtree(next((live_study / "cases").glob("*_trace-node_*")))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     recording = tmp_path / "recording"
     assert publish.main([str(live_study), str(recording), "--note", "said so", "--note-zh", "说过了"]) == 0
-    assert capsys.readouterr().out == f"1 cases recorded in {recording}\n"
+    assert capsys.readouterr().out == f"2 cases recorded in {recording}\n"
     recorded = json.loads((recording / "recording.json").read_text())
     assert (recorded["note"], recorded["note_zh"]) == ("said so", "说过了")
 
