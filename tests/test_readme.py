@@ -12,13 +12,13 @@ from analysis import breakeven, pairs, predict, published, reproduced
 from analysis.estimates import Estimate
 from analysis.gathered import Gathered
 from analysis.pairs import Pair
-from analysis.summary import summarise
 from analysis.words import three
 
 ENGINES = {"vllm": "vLLM", "sglang": "SGLang"}
 ALL_ENGINES = {**ENGINES, "hf": "transformers"}
-# The recording that the table by batch shows, and the model of the table by TP.
-BATCHES, MODEL = "h200x2-2026-11-21", "llama3-8b"
+# The recordings that the table by batch shows, those that the table by TP does not, and its model.
+BATCHES = ("h200x2-2026-11-21", "h200x2-tp2-2026-11-22")
+MODEL = "llama3-8b"
 PROBE = " *"
 
 
@@ -28,9 +28,10 @@ def test_every_row_of_the_answer_is_what_the_recordings_give(root: Path, gathere
 
 
 def test_every_row_by_batch_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
-    pairs = gathered.pairs[gathered.pairs["study"] == BATCHES].set_index(["batch", "model"])
+    pairs = gathered.pairs[gathered.pairs["study"].isin(BATCHES)].set_index(["batch", "tp", "model"])
+    columns = [(tp, model) for tp in (1, 2) for model in ("llama3-8b", "qwen2.5-7b")]
     rows = [
-        f"| {batch} | {_gain(pairs.loc[batch, 'llama3-8b'])} | {_gain(pairs.loc[batch, 'qwen2.5-7b'])} |"
+        f"| {batch} | " + " | ".join(_gain(pairs.loc[(batch, *column)]) for column in columns) + " |"
         for batch in sorted(pairs.index.get_level_values("batch").unique())
     ]
     shown = re.findall(r"^\| \d+ \| .* / .*\|$", (root / "README.md").read_text(), re.MULTILINE)
@@ -42,22 +43,43 @@ def _gain(pair: "pd.Series[float]") -> str:
 
 
 def test_every_row_of_other_models_and_engines_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
-    first = gathered.pairs[gathered.pairs["batch"] == 1].set_index(["study", "model", "compile"])
+    first = gathered.pairs[gathered.pairs["batch"] == 1].set_index(["study", "model", "tp", "compile"])
     text = (root / "README.md").read_text()
-    shown = re.findall(r"^\| (H\d+), (.*?), (.*), TP\d(.*?) \| (.*) \|$", text, re.MULTILINE)
+    shown = re.findall(r"^\| (H\d+), (.*?), (.*), TP(\d)(.*?) \| (.*) \|$", text, re.MULTILINE)
     rows = [
-        first.loc[ELSEWHERE[gpu, engine], MODELS[model], COMPILED[variant]] for gpu, engine, model, variant, _ in shown
+        first.loc[ELSEWHERE[gpu, engine], MODELS[model], int(tp), COMPILED[variant]]
+        for gpu, engine, model, tp, variant, _ in shown
     ]
     assert [values for *_, values in shown] == [_gain(row) for row in rows]
-    assert len(rows) == 6
+    assert len(rows) == 10
+
+
+def test_what_large_models_wait_for_is_what_their_traces_say(root: Path, gathered: Gathered) -> None:
+    found = {
+        (about["model"], about["graphs"]): trace
+        for about, trace in _traces(gathered)
+        if about["study"] == ELSEWHERE["H200", "SGLang"]
+    }
+    said = " ".join((root / "README.md").read_text().split())
+    for name, told in (("Qwen2-57B-A14B", "{} waits for launches during {}"), ("Qwen2.5-72B", "{} during {}")):
+        off, on = (found[MODELS[name], graphs] for graphs in ("off", "on"))
+        path = off["critical_path_us"]
+        waited = f"{path['launch_idle'] / 1e3:.1f} of {path['wall'] / 1e3:.1f} ms"
+        assert told.format(name, waited) in said and on["critical_path_us"]["launch_idle"] == 0
+        assert re.search(rf"{waited}[^(]*\({off['ranks'][0]['launches']:.0f}\b", said)
+    corners = gathered.pairs.query("batch == 128 and tp == 2 and engine == 'vllm'")["gain_ratio"]
+    assert f"At batch 128 vLLM still gains {three(min(corners))} to {three(max(corners))} times at TP2." in said
 
 
 ELSEWHERE = {
     ("H200", "SGLang"): "h200x2-large-2026-11-21",
+    ("H200", "vLLM"): "h200x2-vllm-2x2-2026-11-22",
     ("H100", "vLLM"): "h100x1-2026-11-21",
     ("H100", "transformers"): "h100x1-hf-2026-11-21",
 }
-MODELS = {"Qwen2-57B-A14B": "qwen2-57b", "Qwen2.5-72B": "qwen2.5-72b", "Qwen2.5-7B": "qwen2.5-7b"}
+MODELS = {
+    "Qwen2-57B-A14B": "qwen2-57b", "Qwen2.5-72B": "qwen2.5-72b", "Qwen2.5-7B": "qwen2.5-7b", "Llama-3-8B": "llama3-8b",
+}  # fmt: skip
 COMPILED = {
     "": "engine", ", compiled": "on", ", not compiled": "off", ", continuous batching": "engine",
     ", static cache, compiled": "on",
@@ -65,27 +87,36 @@ COMPILED = {
 
 
 def test_every_row_of_what_is_served_is_what_the_recordings_give(root: Path, gathered: Gathered) -> None:
-    form = r"^\| (vLLM|SGLang), (.*), TP(\d), ([\d.]+) (requests/s|in flight) \| (.*) \|$"
+    form = r"^\| (vLLM|SGLang)( as shipped)?, (.*), TP(\d), ([\d.]+) (requests/s|in flight) \| (.*) \|$"
     shown = re.findall(form, (root / "README.md").read_text(), re.MULTILINE)
     loads = [_load(gathered, about) for *about, _ in shown]
     assert [said for *_, said in shown] == [" | ".join(_both(load, figure) for figure in SERVED) for load in loads]
     saturated = [bool(re.search("off: saturated", load["caution"])) for load in loads]
-    assert saturated == [False, True, False, True, False, False]
+    assert saturated == [False, True, True, False, True, False, False]
 
 
 SERVED = ("output_tok_s", "ttft_ms_p50", "tpot_ms_p50")
 
 
 def _load(gathered: Gathered, about: list[str]) -> "pd.Series[float]":
-    engine, model, tp, value, unit = about
+    engine, shipped, model, tp, value, unit = about
     load = "rate" if unit == "requests/s" else "concurrency"
     (index,) = gathered.served.query(
-        f"engine == {engine.lower()!r} and model == {SERVED_MODELS[model]!r} and tp == {tp} and {load} == {value}"
+        f"engine == {engine.lower()!r} and model == {SERVED_MODELS[model]!r} and tp == {tp} and {load} == {value} "
+        f"and settings == {'as-shipped' if shipped else 'pinned'!r}"
     ).index
     return gathered.served.loc[index]
 
 
 SERVED_MODELS = {"Qwen2-7B": "qwen2-7b", "Llama-3-8B": "llama3-8b"}
+
+
+def test_what_graphs_cost_a_server_as_shipped_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
+    (cost,) = gathered.capacity.query("settings == 'as-shipped'").to_dict("records")
+    said = " ".join((root / "README.md").read_text().split())
+    assert (
+        f"its graphs take {cost['graph_gib']:.2f} GiB and {1e2 * (1 - cost['kv_ratio']):.1f} % of the KV tokens" in said
+    )
 
 
 def _both(load: "pd.Series[float]", figure: str) -> str:
@@ -99,18 +130,16 @@ def _digits(value: float) -> str:
 def test_what_traces_of_serving_show_is_what_the_recordings_give(root: Path, gathered: Gathered) -> None:
     said = " ".join((root / "README.md").read_text().split())
     paths = {
-        (about["engine"], about["graphs"]): trace["critical_path_us"]
+        (about["engine"], about["tp"], about["graphs"]): trace["critical_path_us"]
         for about, trace in _traces(gathered)
         if about["batch"] == 0
     }
-    waits = {
-        engine: f"{paths[engine, 'off']['launch_idle'] / 1e3:.1f} of {paths[engine, 'off']['wall'] / 1e3:.1f} ms"
-        for engine in ("sglang", "vllm")
-    }
-    walls = [f"{paths[engine, 'on']['wall'] / 1e3:#.3g}" for engine in ("sglang", "vllm")]
-    assert f"{waits['sglang']} (SGLang, Qwen2-7B) and {waits['vllm']} (vLLM)" in said
-    assert f"during none of {walls[0]} and {walls[1]} ms" in said
-    assert all(paths[engine, "on"]["launch_idle"] < 0.5 for engine in ("sglang", "vllm"))
+    traced = [("sglang", 1), ("sglang", 2), ("vllm", 1)]
+    off, on = ([paths[(*which, graphs)] for which in traced] for graphs in ("off", "on"))
+    waits = [f"{path['launch_idle'] / 1e3:.1f} of {path['wall'] / 1e3:.1f} ms" for path in off]
+    assert "{} (SGLang, Qwen2-7B), {} (Llama-3-8B, TP2) and {} (vLLM)".format(*waits) in said
+    assert "during none of {}, {} and {} ms".format(*(f"{path['wall'] / 1e3:#.3g}" for path in on)) in said
+    assert len(paths) == 6 and all(path["launch_idle"] < 0.5 for path in on)
 
 
 def test_the_cliff_is_what_the_recording_gives(root: Path, gathered: Gathered) -> None:
@@ -186,7 +215,7 @@ def test_the_reason_is_what_the_recordings_foretell(
         for row in breakeven.rows([pair for pair in claimed if pair.key[1:4] == (MODEL, 1, 512)], model)
         if row["gpu"] == "h200"
     }
-    (gain,) = gathered.pairs.query("batch == 512 and model == @MODEL")["gain_ratio"]
+    (gain,) = gathered.pairs.query("batch == 512 and tp == 1 and model == @MODEL")["gain_ratio"]
     assert f"At batch 512 {full:.0f} us; they gain {three(gain)} times" in said
     theirs, moved = (
         Estimate(**rows["vllm", 1, "h100", study]["predicted_breakeven_us"]) for study in ("h100x1", "h200x4")
@@ -209,16 +238,9 @@ def test_the_reason_is_what_the_recordings_foretell(
     assert f"it would take {37e3 / eager.off.launches:.0f} us for each of as many launches" in said
 
 
-def test_no_recorded_launch_takes_longer_than_the_reason_says(
-    root: Path, gathered: Gathered, pairs_of: Callable[..., list[Pair]]
-) -> None:
-    """Launches are counted where graphs off was traced; Qwen2-57B-A14B's are taken to be its graph's operations."""
-    traced = [(pairs.took_us(pair), pair.key[1]) for pair in pairs_of() if pairs.host_decides(pair)]
-    study = root / "data" / "recordings" / "h200x2-large-2026-11-21"
-    [path] = study.glob("cases/qwen2-57b_*node*/*.xz")
-    operations = max(rank["operations"] for rank in summarise(path)["ranks"])
-    (off_ms,) = gathered.pairs.query("model == 'qwen2-57b' and batch == 1")["off_tpot_ms"]
-    most_us, model = max([*traced, (1e3 * off_ms / operations, "qwen2-57b")])
+def test_no_recorded_launch_takes_longer_than_the_reason_says(root: Path, pairs_of: Callable[..., list[Pair]]) -> None:
+    """Of what was traced with graphs off, whose launches are counted."""
+    most_us, model = max((pairs.took_us(pair), pair.key[1]) for pair in pairs_of() if pairs.host_decides(pair))
     assert model == "qwen2-57b" and most_us < 95
     said = " ".join((root / "README.md").read_text().split())
     assert f"recorded are up to some {most_us:.0f} (Qwen2-57B-A14B, H200)" in said
@@ -245,7 +267,7 @@ def _tenths(estimate: Estimate) -> str:
 
 def _row(gathered: Gathered, engine: str, tp: int) -> str:
     found = gathered.pairs[lambda row: (row["engine"] == engine) & (row["tp"] == tp) & (row["batch"] == 1)]
-    found = found[(found["compile"] == "engine") & (found["model"] == MODEL) & (found["study"] != BATCHES)]
+    found = found[(found["compile"] == "engine") & (found["model"] == MODEL) & ~found["study"].isin(BATCHES)]
     own = found[found["made_by"] == "study.sweep"]
     pair = (own if len(own) else found).iloc[0]
     traces = {about["graphs"]: trace for about, trace in _traces(gathered) if _same(about, pair)}
