@@ -45,7 +45,7 @@ class Gathered:
     def short_mark_of(self, frame: pd.DataFrame) -> str:
         """The same in the words that captions carry."""
         shown = set(frame["study"])
-        return "; ".join(dict.fromkeys(source.short_mark for source in self.sources if source.name in shown))
+        return join("; ", dict.fromkeys(source.short_mark for source in self.sources if source.name in shown))
 
     def with_gpu(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The frame with a column `gpu`, of what its rows were measured on."""

@@ -50,7 +50,7 @@ class Source:
     @property
     def short_mark(self) -> str:
         """The words that captions carry."""
-        return f"{self.word} {self.date}, {self.host}" if self.planned is None else self.word
+        return join("", [self.word, " ", self.date, ", ", self.host]) if self.planned is None else self.word
 
     @property
     def mark(self) -> Text:
@@ -93,7 +93,7 @@ def source(study: Study, name: str) -> Source:
         recorded=study.recorded is not None,
         host=str(recorded.get("host") or _distinct(hosts, "label") or "an unnamed host"),
         gpu=short_gpu(_distinct(hosts, "gpu_name")),
-        date=str(recorded.get("date") or (started[0] if started else "undated")),
+        date=_days(str(recorded.get("date") or (started[0] if started else "undated"))),
         facts=tuple((what, value) for what, value in facts if value),
         note=Text(str(recorded.get("note") or ""), str(recorded.get("note_zh") or "")),
         planned=None if study.records or study.recorded else _planned(study),
@@ -132,3 +132,8 @@ def _makers(study: Study) -> Text:
 def _engine_versions(study: Study) -> list[tuple[str, str]]:
     versions = study.cases.dropna(subset=["engine_version"]).groupby("engine")["engine_version"].unique()
     return [(engine_title(engine), ", ".join(sorted(map(str, found)))) for engine, found in versions.items()]
+
+
+def _days(date: str) -> str:
+    first, _, last = date.partition(" to ")
+    return say("{first} to {last}", first=first, last=last) if last else date
