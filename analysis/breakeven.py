@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import claims, hardware, paired, transfer
+from analysis import claims, hardware, paired, transfer, weights
 from analysis.estimates import Estimate
 from analysis.pairs import KEYS, Pair, host_decides, took_us, variant
 from analysis.predict import Model
@@ -33,9 +33,9 @@ def rows(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
 
 
 def left_out(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """The pairs that have no break-even since nothing is claimed of their engine, each with the reason."""
-    keys = [(pair.study, dict(zip(KEYS, pair.key, strict=True))) for pair in pairs if not pair.claimed]
-    return [{"study": study, **key, **claims.of(key["engine"])} for study, key in keys]
+    """The pairs that have no break-even since nothing is claimed of their engine or model, each with the reason."""
+    keys = [(pair, dict(zip(KEYS, pair.key, strict=True))) for pair in pairs if not pair.claimed]
+    return [{"study": pair.study, **key, **claims.of(key["engine"], pair.experts)} for pair, key in keys]
 
 
 def _places(pair: Pair) -> list[Place]:
@@ -69,7 +69,7 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
     the largest batch, as paired.gains has it. Where graphs gain less than NO_GAIN at a larger batch and more at a
     smaller one, measured_between is those two. Otherwise predicted_batch is where the line would meet what the host
     takes: a guess without an interval, since products of larger batches are no longer bound by memory; None where
-    nothing is claimed of the engine.
+    nothing is claimed of the engine or the model.
     """
     keys = [*_KEYS, "batch"]
     found: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ def batches(windows: pd.DataFrame) -> list[dict[str, Any]]:
         by_batch = mine.set_axis(mine.index.get_level_values("batch")).sort_index()
         if len(by_batch) >= 2:
             about: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
-            claim = claims.of(about["engine"])
+            claim = claims.of(about["engine"], weights.experts(about["model"]))
             found.append(about | _crossing(by_batch) | claim | ({} if claim["claimed"] else {"predicted_batch": None}))
     return found
 
@@ -131,8 +131,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         measured = f"{three(row['measured_ratio']):>16} {row['measured_up_to']:>9} {between:>21}"
         yield f"{_name(row, several):{wide}} {measured} {at:>40}"
     yield from (f"left out: {_name(row, True)}, not claimed" for row in found["left_out"])
-    for engine in sorted({row["engine"] for row in (*found["left_out"], *found["batches"]) if not row["claimed"]}):
-        yield from claims.lines(claims.of(engine))
+    for why in claims.reasons((*found["left_out"], *found["batches"])):
+        yield from claims.lines({"claimed": False, "why_not_claimed": why})
 
 
 def _name(row: Mapping[str, Any], of_study: bool) -> str:

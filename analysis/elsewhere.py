@@ -100,9 +100,9 @@ def claimed(found: Sequence[Pair], folders: Sequence[Path]) -> list[Pair]:
     """Those of which predictions are claimed. Raises TraceError where there are none."""
     rest_on = [pair for pair in found if pair.claimed]
     if not rest_on:
-        whys = sorted({f"; {claims.why_not(pair.key[0])}" for pair in found})
+        whys = sorted({f"; {pair.why_not}" for pair in found})
         raise TraceError(
-            f"no pair of graphs off and on, traced and untraced, of {' or '.join(claims.CLAIMED)} in "
+            f"no pair of graphs off and on, traced and untraced, of a dense model by {' or '.join(claims.CLAIMED)} in "
             f"{', '.join(map(str, folders))}{''.join(whys)}; give study folders that hold some"
         )
     return rest_on

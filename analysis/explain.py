@@ -72,7 +72,7 @@ def _graph_us(found: Typical, model: Model) -> float:
 def _would_help(found: Typical, model: Model, calibration: Calibration | None, base: Estimate) -> list[dict[str, Any]]:
     """Each change alone, by what it makes of the iteration; what a trace cannot tell is left out."""
     changes: dict[str, Estimate] = {}
-    claimed = claims.why_not(found.engine) is None
+    claimed = claims.why_not(found.engine, found.experts) is None
     if not found.graphs:
         host = predict.host_ms(found, model, calibration)
         changes["CUDA graphs"] = predict.graphs_on_ms(found, model)

@@ -114,7 +114,7 @@ def _shipped(pair: Pair, other: Pair | None) -> list[dict[str, Any]]:
 
 def breakevens(found: list[Pair]) -> list[dict[str, Any]]:
     """What breakeven.rows gives, for pairs at batch 1, which is where launches are the longest beside the work, of
-    engines of which predictions are claimed.
+    engines and models of which predictions are claimed.
 
     Nothing for a GPU whose figures are not known.
     """

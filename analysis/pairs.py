@@ -4,8 +4,8 @@ A pair is one configuration of one study (engine, model, TP, batch, and what els
 graphs off, untraced iteration times of both halves, and a trace with graphs on where there is one. Left out is always a
 whole configuration, with all studies that hold it, so that no pair is predicted from its twin.
 
-Pairs of engines that claims.py does not claim are predicted and shown with the error that this makes; nothing is learnt
-from them.
+Pairs that claims.py does not claim, by their engine or model, are predicted and shown with the error that this makes;
+nothing is learnt from them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import calibrations, claims, extract, iterations, paired, predict, replay
+from analysis import calibrations, claims, extract, iterations, paired, predict, replay, weights
 from analysis.calibrations import TORCH, Calibration
 from analysis.errors import TraceError
 from analysis.estimates import error_at, least, within
+from analysis.language import Text
 from analysis.predict import Model
 from analysis.recordings import VARIANT, open_study
 from analysis.replay import NODE_US, Graph
@@ -67,9 +68,19 @@ class Pair:
     made_by: str = "study.sweep"
 
     @property
+    def experts(self) -> bool:
+        """Whether its model is a mixture of experts, by its configuration or by its kernels."""
+        return self.off.experts or weights.experts(self.key[KEYS.index("model")])
+
+    @property
+    def why_not(self) -> Text | None:
+        """Why nothing that is predicted of it is claimed; None where it is."""
+        return claims.why_not(self.key[KEYS.index("engine")], self.experts)
+
+    @property
     def claimed(self) -> bool:
         """Whether what is predicted of it counts, and it has a part in what others are predicted by."""
-        return self.key[KEYS.index("engine")] in claims.CLAIMED
+        return self.why_not is None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,13 +177,15 @@ def left_out_off(pairs: Sequence[Pair]) -> pd.DataFrame:
 def another(pair: Pair, pairs: Sequence[Pair]) -> Pair | None:
     """The configuration of the same study, engine and kind of TP (1 or several) that is nearest in batch.
 
-    Of equally near ones that of the same model, then the nearest TP; None where there is none.
+    Of equally near ones that of the same model, then the nearest TP; None where there is none. A claimed pair takes
+    claimed ones alone.
     """
     others = [
         one
         for one in pairs
         if (one.study, one.key[0], predict.kind(one.off)) == (pair.study, pair.key[0], predict.kind(pair.off))
         and one.key != pair.key
+        and (one.claimed or not pair.claimed)
     ]
     model, tp, batch = pair.key[1:4]
     return min(

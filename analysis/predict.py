@@ -160,7 +160,7 @@ def predict(trace: Trace, name: str, calibration: Calibration | None = None) -> 
     return {
         "name": name,
         "mark": "PREDICTED",
-        **claims.of(found.engine),
+        **claims.of(found.engine, found.experts),
         "graphs": "on" if found.graphs else "off",
         "engine": found.engine or None,
         "tp": len(found.strands),

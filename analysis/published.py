@@ -34,8 +34,8 @@ _STEP = "decode_iteration"
 def figures(pairs: Sequence[Pair], model: Model) -> list[dict[str, Any]]:
     """Every published row with its verdict; `published_` values are theirs, `predicted` is foretold from a pair.
 
-    Each row takes the first pair of its engine and TP at batch 1, of its own model where there is one, and not compiled
-    without graphs, as published halves are.
+    Each row takes the first claimed pair of its engine and TP at batch 1, of its own model where there is one, and not
+    compiled without graphs, as published halves are.
     """
     return [_judged(row, pairs, model) for row in published_rows()]
 
@@ -78,14 +78,15 @@ def _lacks(row: Mapping[Any, Any]) -> str | None:
 def _foretold(row: Mapping[Any, Any], pairs: Sequence[Pair], model: Model) -> dict[str, Any]:
     tp = int(str(row["parallel"]).removeprefix("tp"))
     wanted = [pair for pair in pairs if (pair.key[0], pair.key[2], pair.key[3]) == (row["engine"], tp, 1)]
-    if why := claims.why_not(row["engine"]):
+    name = plain_name(row["model"])
+    if why := claims.why_not(row["engine"], weights.experts(name)):
         is_recorded = (
             f"{row['engine']} is recorded at TP{tp}" if wanted else f"no recording of {row['engine']} at TP{tp}"
         )
         raise TraceError(f"{is_recorded}, but nothing is foretold of it: {why}")
+    wanted = [pair for pair in wanted if pair.claimed]
     if not wanted:
         raise TraceError(f"no recording of {row['engine']} at TP{tp}; expected a trace of it; record one")
-    name = plain_name(row["model"])
     wanted.sort(key=lambda pair: (pair.key[1] != name, pair.key[KEYS.index("compile")] == "on"))
     models = weights.read(wanted[0].key[1]), weights.read(name)
     source, target = (hardware.find(gpu) for gpu in (wanted[0].off.gpu, str(row["gpu"])))
@@ -127,7 +128,7 @@ def _sides(row: Mapping[Any, Any], foretold: Mapping[str, Any]) -> str:
 def rules(pairs: Sequence[Pair], studies: Sequence[tuple[str, Study]]) -> list[dict[str, Any]]:
     """The rules of thumb against measured gains: how many recorded configurations each is about and holds for.
 
-    The gain is graphs off over on, both untraced, as paired.gains has it; nothing here is predicted, and engines of
+    The gain is graphs off over on, both untraced, as paired.gains has it; nothing here is predicted, and pairs of
     which no prediction is claimed count too. The length of a kernel is the mean over the iteration, which takes a
     trace: rules by it are held against pairs, those by TP against all that the studies timed with graphs off and on.
     """

@@ -71,7 +71,7 @@ def transfer(found: Typical, place: Place, model: Model) -> dict[str, Any]:
     r = host.over(gpu)
     return {
         "mark": "PREDICTED",
-        **claims.of(found.engine),
+        **claims.of(found.engine, found.experts),
         "from": place.source.key,
         "to": place.target.key,
         "tp": len(found.strands),

@@ -67,6 +67,8 @@ class Typical:
     graphs: bool
     engine: str
     """`vllm` or `sglang` by the names of its kernels; empty where they do not tell."""
+    experts: bool
+    """Whether the model is a mixture of experts, by the names of its kernels."""
     gpu: str
     """The GPUs' product name; empty where the trace does not say."""
     sequences: int | None
@@ -127,8 +129,8 @@ def find(trace: Trace, matched: Matched, law: Law) -> Typical:
         strands.append(_without_polling(strand, _median(host_us[rank])))
     copies = _copies_without_graphs(trace, matched) if graphs else 0
     return Typical(
-        strands=tuple(strands), graphs=graphs, engine=_engine(trace), gpu=str(trace.ranks["gpu_name"].iloc[0]),
-        sequences=_sequences(trace), copies=copies,
+        strands=tuple(strands), graphs=graphs, engine=_engine(trace), experts=_experts(trace),
+        gpu=str(trace.ranks["gpu_name"].iloc[0]), sequences=_sequences(trace), copies=copies,
     )  # fmt: skip
 
 
@@ -219,6 +221,10 @@ def _engine(trace: Trace) -> str:
     if names.contains("vllm", regex=False).any():
         return "vllm"
     return "sglang" if names.contains(r"sglang|sgl_kernel|flashinfer::", regex=True).any() else ""
+
+
+def _experts(trace: Trace) -> bool:
+    return bool(trace.activity.signatures["name"].str.contains("moe|expert", case=False, regex=True).any())
 
 
 def _graphs(trace: Trace) -> bool:

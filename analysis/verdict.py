@@ -15,7 +15,19 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import capacity, claims, cost, extract, iterations, load_verdict, predict, program, questions, served
+from analysis import (
+    capacity,
+    claims,
+    cost,
+    extract,
+    iterations,
+    load_verdict,
+    predict,
+    program,
+    questions,
+    served,
+    weights,
+)
 from analysis.command_line import Parser
 from analysis.errors import TraceError
 from analysis.estimates import Estimate
@@ -71,8 +83,7 @@ def _configuration(
     whole = _of(gained, key).dropna(subset=["gain_ratio"]).sort_values("batch")
     measured = [_measured(row) for row in whole.to_dict("records")]
     traces, mine_served = (_of(table, key) for table in (study.traces, loads))
-    claim = claims.of(key[_KEYS.index("engine")])
-    foretold = _foretold(traces, {row["batch"] for row in measured}, claim)
+    foretold = _foretold(traces, {row["batch"] for row in measured})
     paid = cost.find(_of(told, key), measured)
     saves_nothing = bool(measured) and paid["capture_s"] is not None and paid["pays_after_steps"] is None
     doubts, answers = _traced(traces, math.inf if saves_nothing else paid["pays_after_steps"])
@@ -111,7 +122,7 @@ def _measured(row: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _foretold(traces: pd.DataFrame, known: set[int], claim: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _foretold(traces: pd.DataFrame, known: set[int]) -> list[dict[str, Any]]:
     """Batches that were traced with graphs off, but not measured with both; undecided where nothing is claimed."""
     rows = []
     off = traces[(traces["graphs"] == "off") & (traces["tracing"] == "node") & ~traces["batch"].isin(known)]
@@ -120,6 +131,7 @@ def _foretold(traces: pd.DataFrame, known: set[int], claim: Mapping[str, Any]) -
         on = predict.graphs_on_ms(found, model)
         eager = predict.graphs_off_ms(found, predict.host_ms(found, model), model)
         gain = eager.over(on)
+        claim = claims.of(row["engine"], found.experts or weights.experts(row["model"]))
         rows.append(
             {"batch": int(row["batch"]), "mark": "PREDICTED", "predicted_off_ms": eager.to_json(),
              "predicted_on_ms": on.to_json(), "predicted_gain": gain.to_json(), **claim,

@@ -1,7 +1,11 @@
-"""What a decode step reads of a model's weights, by its config.json: to estimate one model from another's trace."""
+"""What a decode step reads of a model's weights, by its config.json: to estimate one model from another's trace.
+
+And which models are mixtures of experts, of which what is read is not fixed.
+"""
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,13 @@ class Weights:
     layers: int
 
 
+@cache
+def experts(name: str) -> bool:
+    """Whether a model of data/models is a mixture of experts; False of one that is not there."""
+    path = FOLDER / name / "config.json"
+    return path.is_file() and _has_experts(json.loads(path.read_text(encoding="utf-8")))
+
+
 def read(name: str) -> Weights:
     """Read a model of data/models. Raises TraceError where there is none, or which weights are read is not fixed."""
     path = FOLDER / name / "config.json"
@@ -27,9 +38,13 @@ def read(name: str) -> Weights:
     except OSError:
         known = ", ".join(sorted(found.parent.name for found in FOLDER.glob("*/config.json")))
         raise TraceError(f"no model {name!r}; expected one of {known}; add its config.json") from None
-    if config.get("num_experts"):
+    if _has_experts(config):
         raise TraceError(f"{name} has experts, so what a step reads depends on its tokens; give a dense model")
     return Weights(name=name, streamed=_streamed(config), layers=int(config["num_hidden_layers"]))
+
+
+def _has_experts(config: dict[str, Any]) -> bool:
+    return bool(config.get("num_experts"))
 
 
 def _streamed(config: dict[str, Any]) -> int:

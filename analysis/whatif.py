@@ -186,8 +186,8 @@ def _fit_lines(model: predict.Model, on: pd.DataFrame, off: pd.DataFrame) -> Ite
         yield f"graphs off from on, launches known by {_KNOWN.get(str(known), known)}: {_summary(rows)}"
     if not on["claimed"].all():
         yield f"not claimed, graphs on from off: {_summary(on[~on['claimed']])}"
-        for engine in sorted(set(on.loc[~on["claimed"], "engine"])):
-            yield from claims.lines(claims.of(engine))
+        for why in claims.reasons(on.to_dict("records")):
+            yield from claims.lines({"claimed": False, "why_not_claimed": why})
 
 
 def _configuration(row: Mapping[Any, Any]) -> str:

@@ -52,14 +52,13 @@ def build(gathered: Gathered) -> Section | None:
 
 
 def _left_out(pairs: list[dict[str, Any]], batches: pd.DataFrame) -> Iterator[str]:
-    """Which configurations have nothing foretold here, and why: a sentence an engine."""
-    unclaimed: list[Row] = [*pairs, *batches[~batches["claimed"].astype(bool)].to_dict("records")]
-    for engine in sorted({row["engine"] for row in unclaimed}):
-        mine = [row for row in unclaimed if row["engine"] == engine]
+    """Which configurations have nothing foretold here, and why: a sentence a reason."""
+    every: list[Row] = [*pairs, *batches.to_dict("records")]
+    for why, mine in claims.reasons(every, engine_title).items():
         yield say(
             "Left out: {configurations}. Not claimed: {why}.",
             configurations="; ".join(dict.fromkeys(f"{row['model']} TP{row['tp']}{variant(row)}" for row in mine)),
-            why=claims.why_not(engine_title(engine)),
+            why=why,
         )
 
 

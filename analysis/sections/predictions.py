@@ -38,18 +38,17 @@ def build(gathered: Gathered) -> Section | None:
                 "this very recording, its error here is no test of it; `python -m analysis fit` gives that."
             ),
             *_not_foretold(found),
-            *_not_claimed(found[~found["claimed"]]),
+            *_not_claimed(found),
         ),
     )
 
 
 def _not_claimed(found: pd.DataFrame) -> Iterator[str]:
-    if len(found):
-        engines = ", ".join(engine_title(engine) for engine in sorted(set(found["engine"])))
+    for why, rows in claims.reasons(found.to_dict("records"), engine_title).items():
         yield say(
             "Not claimed: {why}. What predicting makes of it all the same is shown, off by {worst:.0%} at most.",
-            why=claims.why_not(engines),
-            worst=found["error_ratio"].abs().max(),
+            why=why,
+            worst=max(abs(row["error_ratio"]) for row in rows),
         )
 
 

@@ -1,9 +1,11 @@
 """Break-evens of hand-made pairs, batches by hand-made windows, and the map that shows them."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from analysis import breakeven, launch_map, predict
+from analysis import breakeven, claims, launch_map, predict
 from analysis.language import say
 from analysis.lettering import lettered
 from tests.analysis.plots.texts import english, unreadable
@@ -59,6 +61,21 @@ def test_of_engines_that_are_not_claimed_what_was_measured_stands_and_nothing_is
     shown = list(breakeven.lines({"launches": [], "batches": [{"study": "made", **row}], "left_out": [left]}))
     assert shown[-3].endswith(" not claimed") and shown[-3].startswith("hf llama TP1 ")
     assert shown[-2:] == ["left out: made hf llama TP1 b3, not claimed", f"  not claimed: {left['why_not_claimed']}"]
+
+
+def test_of_a_mixture_nothing_is_foretold_by_its_kernels_or_its_configuration() -> None:
+    [row] = breakeven.batches(windows({1: 10.0, 21: 10.0}, {1: 4.1, 21: 6.1}).assign(model="qwen2-57b"))
+    assert (row["claimed"], row["predicted_batch"], row["measured_up_to"]) == (False, None, 21)
+    by_kernels, by_name = made(3, experts=True), made(4)
+    by_name = replace(by_name, key=("vllm", "qwen2-57b", *by_name.key[2:]))
+    left = breakeven.left_out([made(1), by_kernels, by_name])
+    assert [one["batch"] for one in left] == [3, 4]
+    assert {one["why_not_claimed"] for one in (row, *left)} == {claims.why_not("vllm", True)}
+    shown = list(breakeven.lines({"launches": [], "batches": [{"study": "made", **row}], "left_out": left}))
+    assert shown[-2:] == [
+        "left out: made vllm qwen2-57b TP1 b4, not claimed",
+        f"  not claimed: {row['why_not_claimed']}",
+    ]
 
 
 def test_the_gain_is_that_of_pairs_of_starts_as_everywhere_else() -> None:

@@ -102,10 +102,14 @@ def test_what_is_not_claimed_has_no_break_even_and_is_named(
     assert [(row["engine"], row["claimed"]) for row in found["left_out"]] == [("hf", False)]
     assert main(["breakeven", study]) == 0
     assert "left out: made hf llama TP1 b3, not claimed\n" in capsys.readouterr().out
-    monkeypatch.setattr(pairs, "recorded", lambda folder: ([made(3, engine="hf")], []))
-    assert main(["breakeven", study]) == 1
-    shown = capsys.readouterr().err
-    assert "predictions are claimed of vLLM and SGLang alone" in shown and shown.count("\n") == 1
+    for only, why in (
+        (made(3, engine="hf"), "predictions are claimed of vLLM and SGLang alone"),
+        (made(3, experts=True), "predictions are claimed of dense models alone"),
+    ):
+        monkeypatch.setattr(pairs, "recorded", lambda folder, only=only: ([only], []))
+        assert main(["breakeven", study]) == 1
+        shown = capsys.readouterr().err
+        assert why in shown and shown.count("\n") == 1
 
 
 def test_of_what_is_recorded_but_not_claimed_nothing_is_foretold(
@@ -136,4 +140,6 @@ def test_a_study_without_pairs_says_so(
     monkeypatch.setattr(pairs, "recorded", lambda folder: ([], []))
     assert main(["breakeven", study]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: no pair of graphs off and on, traced and untraced, of vllm or sglang in ")
+    assert said.startswith(
+        "error: no pair of graphs off and on, traced and untraced, of a dense model by vllm or sglang in "
+    )

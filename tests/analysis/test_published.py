@@ -44,6 +44,13 @@ def test_an_a800_with_37_ms_is_not_explained_by_what_it_is_able_to_do(rows: dict
     assert rows["r3"]["predicted"]["graphs_off_ms"]["high"] < 37
 
 
+def test_a_mixture_stands_for_no_dense_model(recorded: list[Pair], rows: dict[str, dict[str, Any]]) -> None:
+    [first] = [pair for pair in recorded if pair.key[:4] == ("vllm", "llama3-8b", 1, 1)]
+    mixture = replace(first, key=("vllm", "qwen2-57b", *first.key[2:]))
+    found = {row["id"]: row for row in published.figures([mixture, *recorded], predict.recorded())}
+    assert found == rows
+
+
 def test_serving_without_batch_sizes_cannot_discriminate(rows: dict[str, dict[str, Any]]) -> None:
     serving = [row for row in rows.values() if "serving" in str(row["workload"])]
     assert len(serving) == 10

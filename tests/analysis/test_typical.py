@@ -162,6 +162,22 @@ def test_a_recorded_iteration_agrees_with_path_and_host(engine: str) -> None:
     assert one.host_us == pytest.approx(1e3 * slowest_ms, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "experts"),
+    [
+        ("fused_moe_kernel", True),
+        ("void vllm::moe::topkGating<(int)8>(float *)", True),
+        ("void tensorrt_llm::kernels::MoeFCGemm<(int)1>(float *)", True),
+        ("void count_and_sort_expert_tokens_kernel<int>(const T1 *)", True),
+        ("nvjet_sm90_tst_64x8_64x16_2x1_v_bz_splitK_TNT", False),
+    ],
+)
+def test_a_mixture_of_experts_is_told_by_its_kernels(tmp_path: Path, kernel: str, experts: bool) -> None:
+    trace = layered()
+    trace.launch(kernel, at=1_000, start=2_000, end=3_000, pid=101, device=0)
+    assert of(found(trace, tmp_path)).experts == experts
+
+
 def _folder(folder: Path, name: object) -> Path:
     (folder / str(name)).mkdir()
     return folder / str(name)

@@ -108,6 +108,16 @@ def test_a_prediction_decides_only_where_it_is_claimed(
     assert capsys.readouterr().out.count("  not claimed: predictions are claimed of ") == int(not claimed)
 
 
+def test_what_is_foretold_of_a_mixture_decides_nothing(tmp_path: Path) -> None:
+    case = studies.write_case(tmp_path, graphs="off", traced_graphs="off")
+    asked = json.loads((case / "case.json").read_text())["asked"]
+    studies.change_record(case, {"asked": {**asked, "model": "qwen2-57b"}})
+    one = found(studies.write_study(tmp_path))
+    [row] = one["predicted_by_batch"]
+    assert (row["claimed"], row["verdict"], one["verdict"]) == (False, "undecided", "undecided")
+    assert f"  not claimed: {claims.why_not('vllm', True)}" in list(verdict.lines({"configurations": [one]}))
+
+
 def test_what_was_measured_decides_beside_what_is_not_claimed(tmp_path: Path) -> None:
     studies.write_case(tmp_path, engine="hf", graphs="off", traced_graphs="off", batch=2)
     for graphs, time_ms in (("off", 5.0), ("on", 6.0)):

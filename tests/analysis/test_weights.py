@@ -21,6 +21,15 @@ def test_experts_are_refused() -> None:
         weights.read("qwen2-57b")
 
 
+@pytest.mark.parametrize("name", models.names())
+def test_a_mixture_is_told_by_its_number_of_experts(name: str) -> None:
+    assert weights.experts(name) == (models.load(name).experts > 0)
+
+
+def test_of_a_model_that_is_not_known_no_experts_are_known() -> None:
+    assert not weights.experts("gpt-2")
+
+
 def test_an_unknown_model_is_refused_with_those_there_are() -> None:
     with pytest.raises(TraceError, match="no model 'gpt-2'; expected one of llama3-70b, llama3-8b"):
         weights.read("gpt-2")

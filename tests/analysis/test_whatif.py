@@ -94,7 +94,7 @@ def test_a_fit_of_too_little_says_what_is_missing(tmp_path: Path, capsys: pytest
     studies.write_study(tmp_path)
     assert main(["fit", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"error: no pair of graphs off and on, traced and untraced, of vllm or sglang in {tmp_path}; "
+        f"error: no pair of graphs off and on, traced and untraced, of a dense model by vllm or sglang in {tmp_path}; "
         "give study folders that hold some\n"
     )
 

@@ -24,9 +24,10 @@ def strand(
 
 
 def typical(
-    *strands: Strand, graphs: bool = False, engine: str = "", gpu: str = "NVIDIA H200", copies: int = 0
-) -> Typical:
-    return Typical(strands=strands, graphs=graphs, engine=engine, gpu=gpu, sequences=1, copies=copies)
+    *strands: Strand, graphs: bool = False, engine: str = "", experts: bool = False, gpu: str = "NVIDIA H200",
+    copies: int = 0,
+) -> Typical:  # fmt: skip
+    return Typical(strands=strands, graphs=graphs, engine=engine, experts=experts, gpu=gpu, sequences=1, copies=copies)
 
 
 def drawn(seed: int, *, ranks: int = 2, operations: int = 40, gap: float = 0.0) -> Typical:

@@ -52,3 +52,12 @@ def test_engines_that_no_prediction_is_claimed_of_are_grey_and_the_legend_says_s
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert entries == ["vLLM", "HF transformers (not claimed)", "as measured"]
     assert colours(figure.axes[0]) == {"o": "#0072B2", "s": "#999999"}
+
+
+def test_of_one_engine_what_is_claimed_and_what_is_not_are_told_apart() -> None:
+    rows = frame(("sglang", 1, 10.0), ("sglang", 2, 30.0)).assign(claimed=[True, False])
+    figure = draw(rows, mark="m")
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries == ["SGLang", "SGLang (not claimed)", "as measured"]
+    marks = [line.get_color() for line in figure.axes[0].lines if line.get_marker() != "None"]
+    assert marks == ["#0072B2", "#999999"]

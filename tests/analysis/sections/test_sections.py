@@ -250,6 +250,24 @@ def test_what_is_not_claimed_is_left_out_of_break_evens_and_named_with_the_reaso
     assert "graphs of HF transformers may hold" in note
 
 
+def test_what_is_not_claimed_is_told_once_a_reason_with_what_predicting_makes_of_it() -> None:
+    errors = [("hf", False, -0.72), ("sglang", True, 0.02), ("sglang", False, 0.17), ("hf", False, 0.19)]
+    found = pd.DataFrame(errors, columns=["engine", "claimed", "error_ratio"])
+    engine, mixture = predictions._not_claimed(found)
+    assert "graphs of HF transformers may hold" in engine and engine.endswith("off by 72% at most.")
+    assert "second stream" in mixture and mixture.endswith("off by 17% at most.")
+
+
+def test_a_mixture_is_left_out_of_break_evens_and_named_with_the_reason(tmp_path: Path) -> None:
+    for graphs, times_ms in (("off", {1: 10.0, 16: 10.0}), ("on", {1: 2.0, 16: 5.0})):
+        made.measured(tmp_path, graphs, times_ms, model="qwen2-57b", resolved={"graphs": graphs})
+    section = one(breakevens.build(gathered(tmp_path)))
+    beyond = table(section, "breakeven_batches")
+    assert column(beyond, "PREDICTED GPU-bound from batch, a guess") == ["not claimed"]
+    note = section.notes[-1]
+    assert note.startswith("Left out: qwen2-57b TP1. Not claimed: predictions are claimed of dense models alone")
+
+
 def test_of_many_batches_only_the_ends_are_drawn_by_tp(tmp_path: Path) -> None:
     for tp in (1, 2):
         for graphs in ("off", "on"):
