@@ -199,7 +199,7 @@ def test_the_reason_is_what_the_recordings_foretell(
     hosts_us = {tp: [row["measured_launch_us"] for row in own if row["tp"] == tp] for tp in (1, 2, 4)}
     spans = [f"{min(took):.0f} to {max(took):.0f}" for took in hosts_us.values()]
     assert (
-        "At batch 1, of what was traced too, hosts take {} us for each at TP1, {} at TP2, {} at TP4".format(*spans)
+        "At batch 1, of dense models traced too, hosts take {} us for each at TP1, {} at TP2, {} at TP4".format(*spans)
         in said
     )
     h200, rtx4090, a800 = (
