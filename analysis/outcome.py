@@ -68,12 +68,12 @@ def _verdicts(gathered: Gathered) -> list[str]:
     """The answers in sentences, where these are few; else how many comparisons end how, and which are no gain."""
     if len(gathered.pairs) + len(gathered.served) <= _FEW_ANSWERS:
         return list(verdict.leads(gathered))
-    return [*_decoding(gathered.pairs), *_serving(gathered.served)]
+    return [*_decoding(verdict.compared(gathered), gathered.pairs), *_serving(gathered.served)]
 
 
-def _decoding(pairs: pd.DataFrame) -> Iterator[str]:
+def _decoding(told: pd.DataFrame, pairs: pd.DataFrame) -> Iterator[str]:
+    """told: those of all pairs that are counted, of a configuration in several studies one."""
     void = pairs["contradiction"] != ""
-    told = pairs[~void & (pairs["gain_ratio"] > 0)]
     faster, slower = told[told["gain_low_ratio"] > 1], told[told["gain_high_ratio"] < 1]
     same = told.drop([*faster.index, *slower.index])
     if len(told):
@@ -186,10 +186,12 @@ def _left_out(gathered: Gathered, tables: Sequence[tuple[str, Sequence[Row]]]) -
     told = gathered.pairs[gathered.pairs["gain_ratio"] > 0]
     pinned = told["settings"] == _PINNED
     others = told[~pinned][_CONFIGURATION[1:]].drop_duplicates() if pinned.any() else ()
+    repeated = len(told[told["contradiction"] == ""]) - len(verdict.compared(gathered))
     doubted = int((told["caution"] != "").sum())
     parts = [
         *(["the batches between"] if among else []),
         *([counted(len(others), "configuration") + " not pinned"] if among and len(others) else []),
+        *([counted(repeated, "comparison") + " of another study's configurations"] if repeated else []),
         "times and starts behind each ratio",
         *([counted(len(gathered.served), "load")] if len(gathered.served) else []),
         *([f"cautions about {counted(doubted, 'comparison')}"] if doubted else []),

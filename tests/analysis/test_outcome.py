@@ -27,11 +27,14 @@ def test_the_recorded_study_ends_in_lines_that_fit_the_terminal(gathered: Gather
     marks = lines.index("")
     assert lines[0].startswith("RECORDED 2026-11-20 to 2026-11-22 on ") and marks <= 4
     assert lines[marks + 1].startswith("Decoding is faster with CUDA graphs in ")
+    # As the page counts: of a configuration in several studies one.
+    assert f" of {len(verdict.compared(gathered))} comparisons" in " ".join(lines[marks + 1 : marks + 3])
     heading = next(number for number, line in enumerate(lines) if line.startswith("engine "))
     assert heading <= 18
     loads = len(load_verdict.verdicts(gathered.served))
-    last = " ".join(line.strip() for line in lines[-3:])
+    last = " ".join(line.strip() for line in lines[-4:])
     assert "Left out here, in the report: the batches between, " in last and f" {loads} loads" in last
+    assert " comparisons of another study's configurations, " in last
 
 
 def test_every_pinned_configuration_has_a_row_whatever_the_width_and_others_are_counted(gathered: Gathered) -> None:
