@@ -76,8 +76,11 @@ def test_every_prediction_of_a_trace_says_whether_it_is_claimed(
     assert said == list(claims.lines(claim))
 
 
-def test_what_would_help_is_marked_where_it_is_not_claimed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(_of_transformers(root))
+@pytest.mark.parametrize("of", [_of_transformers, _of_a_mixture])
+def test_what_would_help_is_marked_where_it_is_not_claimed(
+    root: Path, capsys: pytest.CaptureFixture[str], of: Callable[[Path], Path]
+) -> None:
+    path = str(of(root))
     assert main(["explain", path, "--json"]) == 0
     [found] = json.loads(capsys.readouterr().out)
     assert {row["claimed"] for row in found["would_help"]} == {False}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import pairs, predict
+from analysis import claims, pairs, predict
 from analysis.__main__ import main
 from tests import traces
 from tests.analysis import studies
@@ -123,6 +123,19 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_the_fit_writes_what_predictions_rest_on(shown: tuple[str, Path]) -> None:
     assert predict.read(shown[1]).pairs == 11
+
+
+def test_a_fit_lists_what_is_not_claimed_apart_with_each_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [*(made(number) for number in range(11)), made(40, engine="hf"), made(50, experts=True)]
+    monkeypatch.setattr(pairs, "recorded", lambda folder: (found, []))
+    assert main(["fit", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[4] for line in shown if line.endswith(" not claimed")] == ["b40", "b50"]
+    assert any(line.startswith("graphs on from off: 11 pairs") for line in shown)
+    assert shown[-3].startswith("not claimed, graphs on from off: 2 pairs")
+    assert shown[-2:] == [f"  not claimed: {claims.why_not(*of)}" for of in (("hf", False), ("vllm", True))]
 
 
 def test_a_fit_that_cannot_be_written_says_so(
