@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ def one_process() -> Any:
     """Small traces are read sooner than a second process starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 1)
-        patch.setattr(publish, "ProcessPoolExecutor", lambda **_: ThreadPoolExecutor(1))
         yield
 
 
