@@ -94,6 +94,7 @@ def grid(
         for across, (size, mine) in enumerate(row):
             bottom = all(len(below) <= across for below in rows[down + 1 :])
             cells.append(_cell(panels[down][across], size, mine, bottom=bottom, left=across == 0))
+            _name_gpu(cells[-1], frame)
             _name_half(cells[-1], frame)
         for spare in panels[down][len(row) :]:
             spare.remove()
@@ -116,6 +117,12 @@ def _cell(panel: Axes, size: Size, rows: pd.DataFrame, *, bottom: bool, left: bo
     if bottom:
         panel.tick_params(labelbottom=True)
     return Cell(panel=panel, rows=rows, bottom=bottom, left=left)
+
+
+def _name_gpu(cell: Cell, frame: pd.DataFrame) -> None:
+    """A panel says on which GPU, where others show another: times of two GPUs are not of one comparison."""
+    if "gpu" in frame and frame["gpu"].nunique() > 1:
+        cell.panel.set_title(f"{cell.panel.get_title()}, {cell.rows['gpu'].iloc[0]}", fontsize=9)
 
 
 def _name_half(cell: Cell, frame: pd.DataFrame) -> None:

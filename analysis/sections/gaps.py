@@ -43,7 +43,7 @@ def _causes(gathered: Gathered, what: str, file: str, gaps: pd.DataFrame) -> Gra
     by = gaps.groupby([*evidence.TRACE_KEYS, "rank", "cause"], sort=False)[["gaps_count", "idle_us"]].sum()
     return Graphic(
         name=f"gap_causes_{file}",
-        draw=partial(gap_causes.draw, gaps, mark=gathered.mark_of(gaps), title=title),
+        draw=partial(gap_causes.draw, gathered.with_gpu(gaps), mark=gathered.mark_of(gaps), title=title),
         alt=say(
             "{what}: how many gaps of which length a traced iteration has, and why, graphs off against on, on a "
             "logarithmic scale. Of each trace the GPU that idles most: the others wait for it.",
@@ -73,7 +73,7 @@ def _curves(gathered: Gathered, what: str, file: str, curves: pd.DataFrame) -> G
     quantiles = by.set_axis([f"p{100 * share:.0f}_us" for share in _QUANTILES], axis=1).reset_index()
     return Graphic(
         name=f"launch_gaps_{file}",
-        draw=partial(launch_gaps.draw, curves, mark=gathered.mark_of(curves), title=title),
+        draw=partial(launch_gaps.draw, gathered.with_gpu(curves), mark=gathered.mark_of(curves), title=title),
         alt=say(
             "{what}: launch gaps. Share of gaps up to x, a curve a GPU; bold: the GPU with the longest gaps.", what=what
         ),

@@ -79,7 +79,7 @@ def _by_batch(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) ->
     title = say("{what}: iteration time by batch", what=what)
     return Graphic(
         name=f"batches_{file}",
-        draw=partial(batches.draw, starts, mark=gathered.mark_of(starts), title=title),
+        draw=partial(batches.draw, gathered.with_gpu(starts), mark=gathered.mark_of(starts), title=title),
         alt=say(
             "{what}: iteration time by batch, graphs off and on. Points are engine starts, lines medians over starts; "
             "beyond a dotted line no size has a graph.",

@@ -93,7 +93,7 @@ def _figure(gathered: Gathered, what: str, file: str, found: pd.DataFrame) -> Gr
     title = say("{what}: work of the GPUs by group of kernels (traced)", what=what)
     return Graphic(
         name=f"kernels_{file}",
-        draw=partial(kernel_groups.draw, found, mark=gathered.mark_of(found), title=title),
+        draw=partial(kernel_groups.draw, gathered.with_gpu(found), mark=gathered.mark_of(found), title=title),
         alt=say(
             "{what}: useful time of each group of kernels in a traced iteration, graphs off and on, without waiting in "
             "collectives.",

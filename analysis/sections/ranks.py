@@ -72,7 +72,7 @@ def _figure(gathered: Gathered, what: str, file: str, ranks: pd.DataFrame) -> Gr
     title = say("{what}: what every GPU does in an iteration (traced)", what=what)
     return Graphic(
         name=f"ranks_{file}",
-        draw=partial(plot.draw, ranks, mark=gathered.mark_of(ranks), title=title),
+        draw=partial(plot.draw, gathered.with_gpu(ranks), mark=gathered.mark_of(ranks), title=title),
         alt=say(
             "{what}: what every GPU does in a traced iteration, graphs off above graphs on: useful work, busy waiting "
             "for another GPU, idle.",

@@ -65,7 +65,7 @@ def _figure(gathered: Gathered, what: str, file: str, starts: pd.DataFrame) -> G
     title = say("{what}: CUDA graphs and torch.compile, each off and on", what=what)
     return Graphic(
         name=f"switches_{file}",
-        draw=partial(switches.draw, starts, mark=gathered.mark_of(starts), title=title),
+        draw=partial(switches.draw, gathered.with_gpu(starts), mark=gathered.mark_of(starts), title=title),
         alt=say(
             "{what}: iteration time by batch with CUDA graphs and torch.compile each off and on. Filled marks are "
             "compiled, open ones are not.",

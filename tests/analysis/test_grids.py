@@ -99,6 +99,14 @@ def test_a_panel_that_shows_one_half_alone_says_so_where_others_show_both() -> N
                       2: ["vLLM TP1", "vLLM TP2"]}  # fmt: skip
 
 
+def test_panels_of_several_gpus_say_which_theirs_is() -> None:
+    one = rows("vllm", [(1, 1), (2, 1)]).assign(gpu="H200")
+    two = one.assign(gpu=["H100", "H200"])
+    cells = [grid(each, sizes(each), width=2.6, height=2.0)[1] for each in (one, two)]
+    titles = [[cell.panel.get_title() for cell in each] for each in cells]
+    assert titles == [["vLLM TP1", "vLLM TP2"], ["vLLM TP1, H100", "vLLM TP2, H200"]]
+
+
 def test_the_only_size_of_an_engine_stands_in_the_middle_of_its_panel() -> None:
     panel = by_size(rows("vllm", [(2, 1)]), height=4.0)[1][0].panel
     low, high = panel.get_xlim()
