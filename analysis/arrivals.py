@@ -31,9 +31,11 @@ def apart(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Raises ValueError where the arrivals of a load point lack either of their columns or a request.
     """
     requests = [dict(row) for row in rows if AFTER not in row]
-    gaps: dict[Any, dict[Any, list[int]]] = {
-        load: gaps for row in rows if AFTER in row for load, gaps in [_of_requests(row)]
-    }
+    gaps: dict[Any, dict[Any, list[int]]] = {}
+    for load, of_load in (_of_requests(row) for row in rows if AFTER in row):
+        if load in gaps:
+            raise ValueError(f"two rows of arrivals of load point {load}")
+        gaps[load] = of_load
     if gaps:
         for row in requests:
             row[CHUNKS] = gaps.get(row.get("load"), {}).pop(row.get("request"), [])
@@ -52,7 +54,7 @@ def _in_order(load: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _of_requests(row: Mapping[str, Any]) -> tuple[int, dict[int, list[int]]]:
     """The load point of a row of arrivals, and the gaps of each of its requests."""
-    if STEP not in row or len(row[STEP]) != len(row[AFTER]):
+    if not {"load", STEP} <= row.keys() or len(row[STEP]) != len(row[AFTER]):
         raise ValueError(f"arrivals of load point {row.get('load')} without the request of each")
     at_us, of = (np.cumsum(row[name], dtype=np.int64) for name in (AFTER, STEP))
     order = np.argsort(of, kind="stable")

@@ -38,7 +38,7 @@ def traces(given: Path) -> list[Given]:
         record = json.loads(record_path.read_text(encoding="utf-8"))
         listed = record["files"]["traces"]
         _ = record["name"], record["asked"]["graphs"], record["asked"]["tp"]
-        found = [_of_case(given / left_out.file_of(entry), entry["batch"], record) for entry in listed]
+        found = [_of_case(given / _named(entry), entry["batch"], record) for entry in listed]
     except FileNotFoundError:
         raise TraceError(f"{given}: {_in_place_of_a_case(given)}") from None
     except OSError as error:
@@ -50,6 +50,12 @@ def traces(given: Path) -> list[Given]:
     if not found:
         raise TraceError(f"{given}: the case has no trace (tracing was off, or it failed); give a traced case")
     return found
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    if (name := left_out.file_of(entry)) is None:
+        raise KeyError("file")
+    return name
 
 
 def _in_place_of_a_case(folder: Path) -> str:

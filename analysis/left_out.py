@@ -17,9 +17,9 @@ REFUSED = "refused"
 _NEEDED = ("name", "graphs", "iterations", "iter_ms", "critical_path_us", "kernels", "fitness", "ranks")
 
 
-def file_of(entry: Mapping[str, Any]) -> str:
-    """The file of an entry of a record's `files.traces`: the trace, or its account."""
-    return str(entry["file"] or entry["account"])
+def file_of(entry: Mapping[str, Any]) -> str | None:
+    """The file of an entry of a record's `files.traces`: the trace, or its account; None where it names neither."""
+    return entry["file"] or entry.get("account")
 
 
 def is_account(path: Path) -> bool:
@@ -31,11 +31,12 @@ def read(path: Path) -> dict[str, Any]:
     """The summary in an account. Raises TraceError where it holds none, or why the trace gave none."""
     try:
         (found,) = json.loads(path.read_text(encoding="utf-8"))
+        refused = dict(found).get(REFUSED)
         missing = [key for key in _NEEDED if key not in found]
     except (OSError, ValueError, TypeError) as error:
         raise TraceError(f"{path}: not the account of a trace ({error}); copy it again") from error
-    if REFUSED in found:
-        raise TraceError(str(found[REFUSED]))
+    if refused is not None:
+        raise TraceError(str(refused))
     if missing:
         raise TraceError(f"{path}: not the account of a trace (it lacks {', '.join(missing)}); copy it again")
     return dict(found)

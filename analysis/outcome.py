@@ -111,8 +111,8 @@ def _serving(served: pd.DataFrame) -> Iterator[str]:
     if found:
         said = ", ".join(f"{word} at {found.count(word)}" for word in dict.fromkeys(found))
         ratios = served["tpot_ratio"].dropna()
-        least, most = (three(ratios.min()), three(ratios.max())) if len(ratios) else ("", "")
-        times = f"; a token takes {least} to {most} times as long with graphs off" if least else ""
+        ends = dict.fromkeys([three(ratios.min()), three(ratios.max())]) if len(ratios) else ()
+        times = f"; a token takes {' to '.join(ends)} times as long with graphs off" if ends else ""
         yield f"Serving: {said} of {counted(len(found), 'load')}{times}."
 
 
@@ -186,8 +186,9 @@ def _left_out(gathered: Gathered, tables: Sequence[tuple[str, Sequence[Row]]]) -
     told = gathered.pairs[gathered.pairs["gain_ratio"] > 0]
     pinned = told["settings"] == _PINNED
     others = told[~pinned][_CONFIGURATION[1:]].drop_duplicates() if pinned.any() else ()
-    repeated = len(told[told["contradiction"] == ""]) - len(verdict.compared(gathered))
-    doubted = int((told["caution"] != "").sum())
+    counts = verdict.compared(gathered)
+    repeated = len(told[told["contradiction"] == ""]) - len(counts)
+    doubted = int((counts["caution"] != "").sum())
     parts = [
         *(["the batches between"] if among else []),
         *([counted(len(others), "configuration") + " not pinned"] if among and len(others) else []),

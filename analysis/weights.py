@@ -14,6 +14,10 @@ from analysis.errors import TraceError
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "models"
 
 
+# What configurations call how many experts a layer has.
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """The matrices that a decode step multiplies with, as a number of weights; and the model's layers."""
@@ -44,7 +48,7 @@ def read(name: str) -> Weights:
 
 
 def _has_experts(config: dict[str, Any]) -> bool:
-    return bool(config.get("num_experts"))
+    return any(config.get(name) for name in _EXPERTS)
 
 
 def _streamed(config: dict[str, Any]) -> int:

@@ -128,7 +128,9 @@ def _publish_case(item: tuple[Path, Path, bool]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     traces = []
     for trace in record["files"]["traces"]:
-        path, name = existing(case / left_out.file_of(trace)), called(case.name, trace["batch"])
+        if (named := left_out.file_of(trace)) is None:
+            raise StudyError(f"{case / RECORD} names neither a trace nor its account; run the case again")
+        path, name = existing(case / named), called(case.name, trace["batch"])
         traces.append({**trace, **_publish_trace(path, target, name, gone)})
     if any(trace["file"] is None for trace in traces):
         record["format"] = FORMAT
@@ -144,6 +146,8 @@ def _publish_case(item: tuple[Path, Path, bool]) -> None:
     shown = without_paths(record)
     if name := record["files"].get("packages"):
         shown["files"]["packages"] = _publish_packages(case / name, target)
+        # An older recording had one beside each record.
+        (target / "packages.json").unlink(missing_ok=True)
     write_json(target / RECORD, shown)
 
 
@@ -181,8 +185,13 @@ def _publish_requests(requests: Path, target: Path) -> str:
     if requests.name == packed:
         shutil.copyfile(requests, target / packed)
         return packed
-    rows = [json.loads(line) for line in requests.read_text(encoding="utf-8").splitlines()]
-    shown = arrivals.merged([{**row, "error": without_paths(row["error"])} for row in rows])
+    try:
+        rows = [json.loads(line) for line in requests.read_text(encoding="utf-8").splitlines()]
+        shown = arrivals.merged([{**row, "error": without_paths(row["error"])} for row in rows])
+    except (ValueError, TypeError) as error:
+        raise StudyError(f"{requests}: {error}; expected one request a line: run the case again") from error
+    except KeyError as missing:
+        raise StudyError(f"{requests}: a request without {missing}; run the case again") from missing
     lines = [json.dumps(row, separators=(",", ":")) for row in shown]
     (target / packed).write_bytes(lzma.compress("".join(f"{line}\n" for line in lines).encode()))
     return packed

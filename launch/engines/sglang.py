@@ -5,6 +5,7 @@ what they were before.
 """
 
 import re
+from collections import defaultdict
 from typing import Any
 
 from launch.engines.versions import Known, before, spelled
@@ -32,8 +33,13 @@ _NEVER_COMPILED = (
 REFUSED = {(compiled, graphs): _NEVER_COMPILED for compiled in ("on", "off") for graphs in ("on", "off")}
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 
-# Before 0.5.14: "Capture cuda graph end. Time elapsed: 3.00 s. mem usage=0.10 GB."
-_CAPTURED = re.compile(r"(?i:CUDA graph end)\. (?:elapsed=|Time elapsed: )([\d.]+) s[.,] mem usage=(-?[\d.]+) GB")
+# Behind "[2026-11-22 05:10:39 TP0] ", which names no rank where there is one alone. Before 0.5.14:
+# "Capture cuda graph end. Time elapsed: 3.00 s. mem usage=0.10 GB."
+_CAPTURED = re.compile(
+    r"^(?:\[[-\d :]*([^]\n]*)\])?.*(?i:CUDA graph end)\. (?:elapsed=|Time elapsed: )([\d.]+) s[.,] "
+    r"mem usage=(-?[\d.]+) GB",
+    re.MULTILINE,
+)
 
 
 def refused_layout(layout: Layout, *, experts: int) -> str | None:
@@ -107,8 +113,15 @@ def _graphs(case: Case) -> dict[str, Any]:
 
 
 def capture(log: str) -> dict[str, float]:
-    """What capturing cost by the engine's log: capture_s and graph_gib, of the rank that needed most; or empty."""
-    found = _CAPTURED.findall(log)
-    if not found:
+    """What capturing cost by the engine's log: capture_s and graph_gib, of the rank that needed most; or empty.
+
+    As shipped a rank captures prefill, then decode: both count.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    gib: dict[str, float] = defaultdict(float)
+    for rank, took_s, took_gib in _CAPTURED.findall(log):
+        seconds[rank] += float(took_s)
+        gib[rank] += float(took_gib)
+    if not seconds:
         return {}
-    return {"capture_s": max(float(s) for s, _ in found), "graph_gib": max(float(gb) for _, gb in found)}
+    return {"capture_s": round(max(seconds.values()), 3), "graph_gib": round(max(gib.values()), 3)}

@@ -48,6 +48,10 @@ def test_arrivals_without_their_request_are_refused() -> None:
     kept, of_load = arrivals.merged([row(4, 0, 100, 50)])
     with pytest.raises(ValueError, match="load point 4 without the request of each"):
         arrivals.apart([kept, {**of_load, "request_step": [0]}])
+    with pytest.raises(ValueError, match="load point None without the request of each"):
+        arrivals.apart([kept, {name: value for name, value in of_load.items() if name != "load"}])
+    with pytest.raises(ValueError, match="two rows of arrivals of load point 4"):
+        arrivals.apart([kept, of_load, of_load])
     with pytest.raises(ValueError, match="no row of their own: 0"):
         arrivals.apart([of_load])
 

@@ -28,6 +28,7 @@ from analysis.language import zh
 from analysis.recordings import open_study
 from analysis.summary import summarise
 from study import publish
+from tests.analysis import studies
 
 RECORDING = "h200x8-2026-11-20"
 OFF, ON = (f"llama3-8b_vllm_tp1_graphs-{graphs}_trace-node_r1" for graphs in ("off", "on"))
@@ -95,6 +96,14 @@ def test_every_table_of_traces_has_the_numbers_that_it_has_of_the_trace(
     assert after.drop(columns="left_out", errors="ignore").equals(before.drop(columns="left_out", errors="ignore"))
     if table != "labels":
         assert not before["left_out"].any() and after["left_out"].all()
+
+
+def test_what_an_account_failed_of_is_told_with_what_to_do(gathered: Gathered) -> None:
+    """Of all recordings: that of Qwen2.5-72B without graphs has iterations in bursts."""
+    failed = evidence_tables.fitness_table(gathered.evidence)
+    mine = failed[failed["left_out"] & (failed["model"] == "qwen2.5-72b")]
+    assert mine[["graphs", "check"]].to_numpy().tolist() == [["off", "stationary"]]
+    assert mine["remedy"].item().startswith("record a longer window")
 
 
 def test_the_overhead_of_tracing_and_what_graphs_saved_are_told_too(whole: Gathered, told: Gathered) -> None:
@@ -217,6 +226,8 @@ def test_half_of_a_pair_may_be_left_out(there: Path, gone: Path, tmp_path: Path,
         ("{}", r"a\.json: not the account of a trace \(.*\); copy it again"),
         ("[1]", r"a\.json: not the account of a trace"),
         ("[{}, {}]", r"a\.json: not the account of a trace"),
+        ('["refused"]', r"a\.json: not the account of a trace"),
+        ('[["refused"]]', r"a\.json: not the account of a trace"),
         ('[{"name": "a"}]', r"a\.json: not the account of a trace \(it lacks graphs, iterations, .*\); copy it again"),
         ('[{"refused": "trace_b0.sqlite: no decode step"}]', r"^trace_b0\.sqlite: no decode step$"),
     ],
@@ -230,4 +241,18 @@ def test_what_is_no_account_is_refused(tmp_path: Path, content: str, reason: str
 def test_an_entry_names_the_trace_or_its_account() -> None:
     assert left_out.file_of({"batch": 1, "file": "trace_b1.sqlite"}) == "trace_b1.sqlite"
     assert left_out.file_of({"batch": 1, "file": None, "account": "trace_b1.json"}) == "trace_b1.json"
+    assert left_out.file_of({"batch": 1, "file": None}) is None
+
+
+def test_an_entry_that_names_neither_is_told_of(gone: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(gone, tmp_path / "study")
+    record = json.loads((study / "cases" / OFF / "case.json").read_text())
+    studies.change_record(study / "cases" / OFF, {"files": {**record["files"], "traces": [{"batch": 1, "file": None}]}})
+    with pytest.raises(TraceError, match="names no traces for a case that succeeded"):
+        gather([study])
+    assert main([str(study / "cases" / OFF)]) == 1
+    assert publish.main([str(study), str(tmp_path / "again")]) == 1
+
+
+def test_accounts_and_traces_are_told_apart_by_their_files() -> None:
     assert left_out.is_account(Path("trace_b1.json")) and not left_out.is_account(Path("trace_b1.sqlite.xz"))

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from analysis import weights
@@ -24,6 +27,18 @@ def test_experts_are_refused() -> None:
 @pytest.mark.parametrize("name", models.names())
 def test_a_mixture_is_told_by_its_number_of_experts(name: str) -> None:
     assert weights.experts(name) == (models.load(name).experts > 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "mixture"), [("num_local_experts", True), ("n_routed_experts", True), ("layers", False)]
+)
+def test_a_mixture_is_told_by_whatever_its_configuration_calls_experts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, mixture: bool
+) -> None:
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    (tmp_path / key).mkdir()
+    (tmp_path / key / "config.json").write_text(json.dumps({key: 8}))
+    assert weights.experts(key) is mixture
 
 
 def test_of_a_model_that_is_not_known_no_experts_are_known() -> None:

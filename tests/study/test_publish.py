@@ -280,6 +280,25 @@ def test_requests_are_packed_without_what_a_server_let_out(live_study: Path, tmp
         assert json.loads((packed.parent / "case.json").read_text())["files"]["requests"] == "requests.jsonl.xz"
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"load": 0, "request": 0, "error": ""}', "a request without 'chunk_us'"),
+        ('{"load": 0', "expected one request a"),
+    ],
+)
+def test_requests_that_are_damaged_are_told_of_in_a_line(
+    live_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, said: str
+) -> None:
+    (case,) = (path for path in (live_study / "cases").glob("*trace-off*"))
+    (case / "requests.jsonl").write_text(line)
+    record = json.loads((case / "case.json").read_text())
+    studies.change_record(case, {"files": {**record["files"], "requests": "requests.jsonl"}})
+    assert publish.main([str(live_study), str(tmp_path / "recording")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {case / 'requests.jsonl'}: ") and said in told and told.count("\n") == 1
+
+
 def test_packages_that_cases_share_are_kept_once(live_study: Path, tmp_path: Path) -> None:
     cases = sorted((live_study / "cases").glob("llama3-8b_*"))
     for case in cases:
@@ -292,6 +311,10 @@ def test_packages_that_cases_share_are_kept_once(live_study: Path, tmp_path: Pat
         named = [target / "cases" / case.name / record["files"]["packages"] for case, record in records(target)]
         assert [json.loads(path.read_text()) for path in named] == [{"torch": "2.11.0"}] * 2
         assert [path.name for path in (target / "packages").iterdir()] == [named[0].name]
+    # Over a recording of a time when each case had its own.
+    (tmp_path / "again" / "cases" / cases[0].name / "packages.json").write_text("{}")
+    publish.publish(live_study, tmp_path / "again", "")
+    assert not [*(tmp_path / "again").glob("cases/*/packages.json")]
 
 
 def records(recording: Path) -> list[tuple[Path, dict[str, Any]]]:

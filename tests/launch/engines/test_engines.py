@@ -95,6 +95,20 @@ def test_the_cost_of_capturing_is_that_of_the_worker_that_needed_most(case: Case
     assert ENGINES[case.engine].capture("nothing was captured") == {}
 
 
+def test_what_a_rank_captured_for_prefill_and_for_decode_counts_together() -> None:
+    ended = "Capture target {} CUDA graph end. elapsed={} s, mem usage={} GB, avail mem=11.16 GB.\n"
+    alone = "[2026-11-22 05:10:39] " + ended.format("prefill", "8.12", "1.62")
+    alone += "[2026-11-22 05:10:43] " + ended.format("decode", "3.20", "0.23")
+    assert ENGINES["sglang"].capture(alone) == {"capture_s": 11.32, "graph_gib": 1.85}
+    ranks = "".join(
+        f"[2026-11-22 05:10:39 {rank}] " + ended.format(phase, took, took)
+        for rank, took in (("TP0", "1.00"), ("TP1", "2.00")) for phase in ("prefill", "decode")
+    )  # fmt: skip
+    assert ENGINES["sglang"].capture(ranks) == {"capture_s": 4.0, "graph_gib": 4.0}
+    assert ENGINES["sglang"].capture("[2026-01-01 00:00:00 TP0] Capture cuda graph end. Time elapsed: 3.00 s. "
+                                     "mem usage=0.10 GB.") == {"capture_s": 3.0, "graph_gib": 0.1}  # fmt: skip
+
+
 @each_engine
 def test_a_traced_case_and_every_repeat_run_with_the_options_of_the_untraced_one(case: Case) -> None:
     assert options(case, tracing="node") == options(case, tracing="off", repeat=2)
