@@ -76,15 +76,20 @@ class StudyFolder:
         record = self.case(case) / RECORD
         return str(_value(record, "outcome")) if record.exists() else None
 
+    def expect_same(self, spec: Mapping[str, Any]) -> None:
+        """Raise StudyError where the folder holds another study than this, or more of it than is asked for now."""
+        path = self.root / STUDY
+        if path.exists():
+            _same_study(_value(path, "spec"), json.loads(json.dumps(spec)), self.root)
+
     def open(self, spec: Mapping[str, Any], details: Mapping[str, Any]) -> None:
         """Write study.json, or check that the one there describes the same study.
 
         Raises StudyError when the folder holds another study: its cases could not be told apart.
         """
         path = self.root / STUDY
+        self.expect_same(spec)
         found = read_json(path) if path.exists() else {}
-        if path.exists():
-            _same_study(_value(path, "spec"), json.loads(json.dumps(spec)), self.root)
         earlier = [*found.get("earlier_argv", []), *([found["argv"]] if "argv" in found else [])]
         self.cases.mkdir(parents=True, exist_ok=True)
         self._lock()

@@ -73,10 +73,15 @@ def _dry_run(options: Options, tools: Tools, console: Console) -> int:
         raise StudyError(f"{'; '.join(absent)} (a plan for another host, by --gpu, takes it all the same)")
     for problem in absent:
         print(f"warning: {problem}", file=sys.stderr)
+    folder = StudyFolder(options.spec.out)
+    try:
+        folder.expect_same(options.spec.as_json())
+    except StudyError as error:
+        print(f"warning: a run would be refused: {error}", file=sys.stderr)
     gpu, count = _gpu(options)
     planned = plan(options.spec, gpu, count, tools.versions)
     _doubts(tools, console)
-    lines = partial(_shell_lines, tools=tools, folder=StudyFolder(options.spec.out))
+    lines = partial(_shell_lines, tools=tools, folder=folder)
     plan_view.render(planned, lines, counted=_counted(options, count))
     return OK
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from study import config
+from study.record import FORMAT
 from tests.sweeps import ROOT, SMALL, Replayed, command, environment, run
 
 RECORDED = ROOT / "data" / "recordings" / "h200x4-2026-11-21" / "cases"
@@ -348,6 +350,17 @@ def test_a_dry_run_for_another_host_only_warns_of_it_and_says_how_many_gpus_it_t
     assert second == "GPUs planned for: 1, for this host has none; --gpu-count N plans for N"
     named = run(command(tmp_path, *flags, "--gpu-count", "1"), STANDIN_GPUS="0")
     assert "GPUs planned for" not in named.stdout
+
+
+def test_a_dry_run_warns_where_the_folder_holds_another_study(tmp_path: Path) -> None:
+    spec = config.load("default", {"batches": "1,3"}).as_json()
+    (tmp_path / "study.json").write_text(json.dumps({"format": FORMAT, "spec": spec}))
+    for batches, warned in (("1,3", False), ("1", True)):
+        flags = ("--dry-run", "--out", str(tmp_path), "--gpu", "h200", "--batches", batches)
+        done = run([sys.executable, "-m", "study.sweep", *flags], STANDIN_GPUS="0")
+        assert done.returncode == 0 and done.stdout.startswith("Plan for 1 x h200")
+        said = f"warning: a run would be refused: {tmp_path} holds another study (batches: [1, 3] there, [1] now)"
+        assert (said in done.stderr) is warned
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
