@@ -108,6 +108,14 @@ def shipped() -> tuple[Path, ...]:
     return tuple(sorted(path.parent for path in (ROOT / "data" / "recordings").glob("*/recording.json")))
 
 
+@pytest.fixture(scope="module")
+def one_processor() -> Generator[None, None, None]:
+    """Small traces are read sooner than a second process starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def gathered(shipped: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> Gathered:
     """All recordings, as a report has them."""

@@ -1,10 +1,8 @@
 """A trace that was left out: its account tells what the trace told, wherever its numbers stand, and says what it is."""
 
 import json
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -33,14 +31,7 @@ from tests.analysis import studies
 RECORDING = "h200x8-2026-11-20"
 OFF, ON = (f"llama3-8b_vllm_tp1_graphs-{graphs}_trace-node_r1" for graphs in ("off", "on"))
 MARK = "node (trace left out)"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_process() -> Any:
-    """Small traces are read sooner than a second process starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "cpu_count", lambda: 1)
-        yield
+pytestmark = pytest.mark.usefixtures("one_processor")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -23,14 +22,7 @@ from tests.analysis.studies import change_record, write_case, write_study
 
 RECORDING = "data/recordings/h200x8-2026-11-20"
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_processor() -> Any:
-    """Small traces are read sooner than a second process starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "cpu_count", lambda: 1)
-        yield
+pytestmark = pytest.mark.usefixtures("one_processor")
 
 
 @pytest.fixture(scope="module")
